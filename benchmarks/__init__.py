@@ -1,0 +1,1 @@
+"""Measurements, never tests: figures are medians over rounds, compared within one run."""

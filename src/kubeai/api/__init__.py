@@ -1,0 +1,1 @@
+"""What the outside sees: Models, Kubernetes objects, OpenAI requests and errors. Pure; imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""The Kubernetes vocabulary: resources, objects as we read them, selectors, quantities, names."""

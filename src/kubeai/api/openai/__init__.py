@@ -1,0 +1,1 @@
+"""The OpenAI-compatible surface: which routes exist, and how an error looks."""

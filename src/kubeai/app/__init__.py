@@ -1,0 +1,1 @@
+"""The composition root: the only place that constructs things and knows which cluster it stands on."""

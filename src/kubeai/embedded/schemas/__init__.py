@@ -1,0 +1,1 @@
+"""The built-in kinds, as schemas: for `kubectl explain`, for finding typing errors, and for merging lists by key."""

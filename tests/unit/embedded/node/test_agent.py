@@ -1,0 +1,216 @@
+"""The node agent with real processes against the real embedded API server."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from kubeai.api.k8s.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS
+from kubeai.embedded.node.process import Process, ProcessRecord, boot_id, start_time
+from tests.builders import container
+from tests.unit.embedded.node.machine import Machine, manifest, python, server_state, web_server
+
+
+async def get(url: str) -> int:
+    with await asyncio.to_thread(urllib.request.urlopen, url) as answer:
+        return int(answer.status)
+
+
+async def test_the_machine_registers_as_a_node_with_what_it_has(local: Machine) -> None:
+    async with local.agent():
+        node = await local.client.get(NODES, "local")
+    assert node["status"]["allocatable"] == {"cpu": "4", "memory": "8Gi", "pods": "110"}
+
+
+async def test_a_server_runs_on_its_own_address_until_its_pod_is_deleted(local: Machine) -> None:
+    async with local.agent():
+        await local.create(manifest("a", web_server()))
+        await local.create(manifest("b", web_server()))
+        addresses = [(await local.until_ready(name))["podIP"] for name in ("a", "b")]
+        assert len(set(addresses)) == 2
+        assert [await get(f"http://{address}:8000/") for address in addresses] == [200, 200]
+        await local.client.delete(PODS, "a")
+        await local.until_gone("a")
+        with pytest.raises(OSError, match="refused"):
+            await get(f"http://{addresses[0]}:8000/")
+
+
+async def test_a_pod_that_does_not_fit_waits_with_the_reason_until_there_is_room(local: Machine) -> None:
+    async with local.agent():
+        await local.create(manifest("first", web_server(resources={"requests": {"cpu": "3"}})))
+        await local.until_ready("first")
+        await local.create(manifest("second", web_server(resources={"requests": {"cpu": "2"}})))
+        status = await local.until("second", lambda s: s.get("conditions"))
+        assert status["phase"] == "Pending"
+        assert status["conditions"][0]["reason"] == "Unschedulable"
+        assert (
+            status["conditions"][0]["message"] == "0/1 nodes are available: 1 Insufficient cpu (requested 2, free 1)."
+        )
+        await local.client.delete(PODS, "first")
+        await local.until_ready("second")
+
+
+@pytest.mark.parametrize(("limit", "seen"), [("1Gi", "1Gi"), (None, "None")])
+async def test_every_container_is_told_the_limit_of_the_cache(local: Machine, limit: str | None, seen: str) -> None:
+    tell = python("import os; print(os.environ['KUBEAI_CACHE_DIR'], os.environ.get('KUBEAI_CACHE_LIMIT'))")
+    async with local.agent(cache_limit=limit):
+        uid = await local.create(manifest("p", container(command=tell), restartPolicy="Never"))
+        await local.until("p", lambda s: s["phase"] == "Succeeded")
+    assert await local.log("p", uid) == f"{local.data_dir / 'cache'} {seen}\n"
+
+
+async def test_a_crash_is_told_with_the_last_log_lines(local: Machine) -> None:
+    async with local.agent():
+        dying = container(command=python("print('no such model: x'); raise SystemExit(3)"))
+        uid = await local.create(manifest("p", dying))
+        status = await local.until(
+            "p", lambda s: server_state(s).get("waiting", {}).get("reason") == "CrashLoopBackOff"
+        )
+        last = status["containerStatuses"][0]["lastState"]["terminated"]
+        assert (last["exitCode"], last["message"]) == (3, "no such model: x")
+        await local.until("p", lambda s: s["containerStatuses"][0]["restartCount"] == 1)
+        assert await local.log("p", uid, previous=True) == "no such model: x\n"
+
+
+async def test_events_tell_the_story_of_a_pod(local: Machine) -> None:
+    async with local.agent():
+        await local.create(manifest("p", web_server()))
+        await local.until_ready("p")
+        async with asyncio.timeout(10):
+            reasons: list[str] = []
+            while "Started" not in reasons:
+                reasons = [event["reason"] for event in await local.client.list(EVENTS)]
+    assert sorted(reasons) == ["Scheduled", "Started"]
+
+
+async def test_an_image_without_a_recipe_says_what_to_do(local: Machine) -> None:
+    async with local.agent():
+        await local.create(manifest("p", container(image="vllm/vllm-openai:v1")))
+        status = await local.until("p", lambda s: server_state(s).get("waiting", {}).get("reason") == "ErrImagePull")
+        assert "cannot run on this machine without containers" in server_state(status)["waiting"]["message"]
+
+
+async def test_a_program_that_does_not_exist_is_named(local: Machine) -> None:
+    async with local.agent():
+        await local.create(manifest("p", container(command=["no-such-program"])))
+        status = await local.until("p", lambda s: "message" in server_state(s).get("waiting", {}))
+        assert server_state(status)["waiting"] == {
+            "reason": "RunContainerError",
+            "message": 'exec: "no-such-program": there is no such program or directory',
+        }
+
+
+async def test_environment_and_volumes_reach_the_process(local: Machine) -> None:
+    await local.client.create(SECRETS, {"metadata": {"name": "s"}, "data": {"key": "c2VjcmV0"}})
+    await local.client.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"file": "content"}})
+    show = "import os; print(os.environ['TOKEN'], os.environ['WHERE'], open('/etc/app/file').read(), end='')"
+    server = container(
+        command=[*python(show)],
+        env=[
+            {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "key"}}},
+            {"name": "WHERE", "value": "$(TOKEN)@0.0.0.0:8000"},
+        ],
+        volumeMounts=[{"name": "files", "mountPath": "/etc/app"}],
+    )
+    async with local.agent():
+        uid = await local.create(
+            manifest("p", server, volumes=[{"name": "files", "configMap": {"name": "c"}}], restartPolicy="Never")
+        )
+        status = await local.until("p", lambda s: s.get("phase") in ("Succeeded", "Failed"))
+        assert await local.log("p", uid) == f"secret secret@{status['podIP']}:8000 content"
+
+
+async def test_a_relative_data_directory_is_as_good(local: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(local.data_dir)
+    local.data_dir = Path(".")
+    async with local.agent():
+        await local.create(
+            manifest("p", web_server(volumeMounts=[{"name": "v", "mountPath": "/v"}]), volumes=[{"name": "v"}])
+        )
+        await local.until_ready("p")
+
+
+async def test_a_missing_secret_is_waited_for(local: Machine) -> None:
+    env = [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "later", "key": "key"}}}]
+    async with local.agent():
+        await local.create(manifest("p", web_server(env=env)))
+        status = await local.until("p", lambda s: "message" in server_state(s).get("waiting", {}))
+        assert server_state(status)["waiting"]["message"] == 'secret "later" not found'
+        await local.client.create(SECRETS, {"metadata": {"name": "later"}, "data": {"key": "eA=="}})
+        await local.until_ready("p")
+
+
+async def test_an_init_container_prepares_a_shared_volume(local: Machine) -> None:
+    mounts = [{"name": "model", "mountPath": "/model"}]
+    loader = container("loader", command=python("open('/model/weights', 'w').write('w')"), volumeMounts=mounts)
+    server = container(command=python("print(open('/model/weights').read())"), volumeMounts=mounts)
+    async with local.agent():
+        volumes = [{"name": "model", "emptyDir": {}}]
+        uid = await local.create(manifest("p", server, initContainers=[loader], volumes=volumes, restartPolicy="Never"))
+        await local.until("p", lambda s: s.get("phase") == "Succeeded")
+        assert await local.log("p", uid) == "w\n"
+
+
+async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(local: Machine) -> None:
+    stubborn = container(
+        command=python("import signal; signal.signal(15, signal.SIG_IGN); print('up'); signal.pause()")
+    )
+    async with local.agent():
+        uid = await local.create(manifest("p", stubborn, terminationGracePeriodSeconds=1))
+        await local.until_ready("p")
+        assert await anext(local.logs.open("default", "p", uid, "server", follow=True)) == b"up\n"
+        await local.client.delete(PODS, "p")
+        await local.until_gone("p")
+
+
+async def test_helpers_of_a_dead_server_do_not_stay(local: Machine) -> None:
+    code = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid)"
+    async with local.agent():
+        uid = await local.create(manifest("p", container(command=python(code)), restartPolicy="Never"))
+        await local.until("p", lambda s: s.get("phase") == "Succeeded")
+        helper = int(await local.log("p", uid))
+    left = ProcessRecord(helper, start_time(helper) or "", boot_id())
+    await asyncio.wait_for(Process(left).wait(), 5)
+
+
+async def test_stopping_the_agent_stops_the_processes_and_starting_it_brings_them_back(local: Machine) -> None:
+    async with local.agent():
+        await local.create(manifest("p", web_server()))
+        address = (await local.until_ready("p"))["podIP"]
+    with pytest.raises(OSError, match="refused"):
+        await get(f"http://{address}:8000/")
+    stopped = await local.until("p", lambda s: s["conditions"][-1]["status"] == "False")
+    assert stopped["conditions"][-1]["reason"] == "NodeShutdown"
+    async with local.agent():
+        status = await local.until_ready("p")
+        assert status["podIP"] == address
+        assert status["containerStatuses"][0]["restartCount"] == 1
+
+
+async def test_servers_that_survived_a_crash_are_adopted(local: Machine) -> None:
+    async with local.agent(stop_grace_s=None):  # what a crash looks like from outside
+        await local.create(manifest("p", web_server()))
+        address = (await local.until_ready("p"))["podIP"]
+    assert await get(f"http://{address}:8000/") == 200
+    async with local.agent():
+        status = await local.until_ready("p")
+        assert status["containerStatuses"][0]["restartCount"] == 0
+        assert await get(f"http://{address}:8000/") == 200
+        await local.client.delete(PODS, "p")
+        await local.until_gone("p")
+    with pytest.raises(OSError, match="refused"):
+        await get(f"http://{address}:8000/")
+
+
+async def test_a_process_whose_pod_is_gone_is_not_left_behind(local: Machine) -> None:
+    async with local.agent(stop_grace_s=None):
+        await local.create(manifest("p", web_server()))
+        address = (await local.until_ready("p"))["podIP"]
+    await local.client.delete(PODS, "p", grace_period_s=0)
+    async with local.agent():
+        with pytest.raises(OSError, match=r"refused|reset"):
+            await get(f"http://{address}:8000/")
+        assert not list((local.data_dir / "pods").iterdir())
