@@ -161,16 +161,20 @@ class Site:
                 await writer.wait_closed()
 
     async def create(self, model: JSON) -> None:
-        """Create a Model and wait until every gateway that is ready has heard of it: each has its own cache."""
+        """Create a Model and wait until every gateway that is ready has heard of it."""
         await self.client.create(MODELS, model)
+        await self.known(name_of(model))
+
+    async def known(self, model: str) -> None:
+        """Wait until every gateway that is ready knows this Model, or adapter (`MODEL_ADAPTER`): each has its own cache."""
         async with aiohttp.ClientSession() as http:
 
-            async def known() -> bool:
+            async def all_know() -> bool:
                 pods = [pod for pod in await self.pods(GATEWAYS) if is_ready(pod)]
                 lists = [await self._listed(http, pod["status"]["podIP"]) for pod in pods]
-                return bool(lists) and all(name_of(model) in listed for listed in lists)
+                return bool(lists) and all(model in listed for listed in lists)
 
-            await self.eventually(f"all gateways know {name_of(model)}", known)
+            await self.eventually(f"all gateways know {model}", all_know)
 
     async def _listed(self, http: aiohttp.ClientSession, address: str) -> list[str]:
         try:

@@ -25,6 +25,7 @@ async def test_an_adapter_is_loaded_into_a_running_server_and_taken_out_again(si
 
     adapter["name"] = "other"
     await site.client.patch(MODELS, "paced", {"spec": {"adapters": [adapter]}})
+    await site.known("paced_other")
     other = await ask(url, "paced_other")
     assert (other.problem, other.model, other.servers) == ("", "other", base.servers), "the server went on running"
     assert "404" in (await ask(url, "paced_ad")).error
