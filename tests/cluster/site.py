@@ -166,7 +166,7 @@ class Site:
         await self.known(name_of(model))
 
     async def known(self, model: str) -> None:
-        """Wait until every gateway that is ready knows this Model, or adapter (`MODEL_ADAPTER`): each has its own cache."""
+        """Wait until every gateway that is ready knows this Model or adapter (`MODEL_ADAPTER`); each has a cache."""
         async with aiohttp.ClientSession() as http:
 
             async def all_know() -> bool:
