@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts.kubernetes.registry import Registry
+
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = "trixie"
 MIRROR = "http://deb.debian.org/debian"
@@ -63,6 +65,13 @@ class Images:
     def holding(self, file: Path, directory: str, tag: str) -> Path:
         """An image that nobody runs: one file in this directory of it."""
         return self._of_one_file(tag, file, directory)
+
+    def push(self, tag: str, registry: Registry) -> str:
+        """Copy one that has been built to a registry; its name there."""
+        name = f"{registry.address}/{tag.rpartition('/')[2]}"
+        credentials = f"--creds={registry.user}:{registry.password}"
+        self._buildah("push", "--quiet", credentials, f"--cert-dir={registry.certificates}", tag, f"docker://{name}")
+        return name
 
     def _of_one_file(self, tag: str, file: Path, directory: str, more: str = "") -> Path:
         with self._locked(), tempfile.TemporaryDirectory() as temporary:

@@ -3,7 +3,8 @@
     python -m scripts.kubernetes.node DIR     runs one with its data in DIR until Ctrl-C or SIGTERM
 
 The node (containerd, kubelet, kube-proxy) lives in namespaces of its own; Pods and Services can be reached from this
-machine by their addresses. There is no DNS, no registry, and no way out: images are brought with `load_image`.
+machine by their addresses. There is no DNS, and no way out: images are brought with `load_image`, or pulled
+from a registry on this machine that the node is told to `trust`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from scripts.kubernetes.api_server import (
 )
 from scripts.kubernetes.images import Images
 from scripts.kubernetes.namespaces import Addresses, Namespaces
+from scripts.kubernetes.registry import Registry
 
 NAME = "node"
 PAUSE = "localhost/pause:1"
@@ -46,6 +48,7 @@ class Node:
         #: The folder with its programs.
         self._containerd = containerd
         self._directory = directory.resolve()
+        self._registries = self._directory / "registries"
         self._namespaces = Namespaces(self._directory)
         self._running: list[Program] = []
 
@@ -93,6 +96,13 @@ class Node:
 
     def load_image(self, archive: Path) -> None:
         self.ctr("images", "import", archive)
+
+    def trust(self, registry: Registry) -> None:
+        """Let containerd take images from it: it reads this when it wants one."""
+        directory = self._registries / registry.address
+        directory.mkdir(parents=True)
+        url, authority = f"https://{registry.address}", registry.certificates / "ca.crt"
+        (directory / "hosts.toml").write_text(f'server = "{url}"\n[host."{url}"]\nca = "{authority}"\n')
 
     def ctr(self, *arguments: str | Path) -> str:
         """Something that only containerd itself does; its output."""
@@ -150,6 +160,8 @@ class Node:
 version = 3
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = "{PAUSE}"
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{self._registries}"
 [plugins."io.containerd.cri.v1.runtime"]
 restrict_oom_score_adj = true
 [plugins."io.containerd.cri.v1.runtime".cni]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import zipfile
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,8 @@ from kubeai.kube.client import Client
 from kubeai.kube.kubeconfig import load_kubeconfig
 from scripts.kubernetes.images import ROOT
 from scripts.kubernetes.node import Cluster, running
+from scripts.kubernetes.registry import PROGRAMS, Registry
+from scripts.kubernetes.registry import running as running_registry
 from tests.contract.kubectl import Kubectl
 from tests.stores.conftest import await_port, free_port
 
@@ -54,6 +57,16 @@ def s3_url(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     finally:
         server.terminate()
         server.wait(20)
+
+
+@pytest.fixture(scope="session")
+def registry(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """An empty one that the node trusts, and that wants to know who asks."""
+    if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
+        pytest.skip(f"{' and '.join(missing)} not on PATH: nothing is pulled from a registry")
+    with running_registry(tmp_path_factory.mktemp("registry"), cluster.node.addresses.outside) as started:
+        cluster.node.trust(started)
+        yield started
 
 
 @pytest.fixture

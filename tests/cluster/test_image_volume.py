@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
 
-from kubeai.api.k8s.resources import MODELS
+from kubeai.api.k8s.resources import MODELS, SECRETS
+from scripts.kubernetes.registry import Registry
 
 from .site import Site, extract_weights, name_of, smollm2
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 IMAGE = "localhost/smollm2:test"
+PULL_SECRET = "registry"
 
 
 @pytest.fixture
@@ -38,11 +42,43 @@ async def test_a_model_out_of_an_image_wakes_and_answers(site: Site, weights: st
 async def test_an_image_that_no_node_has_is_told_like_that_of_a_server(site: Site, weights: str) -> None:
     url = f"oci://localhost/nothing:test?path={weights}"
     await site.create(smollm2(site.index_url, url=f"{url}&pull=false", minReplicas=1))
-
-    async def told(status: str, reason: str) -> bool:
-        conditions = (await site.model("smollm2")).get("status", {}).get("conditions", ())
-        return (status, reason) in [(c["status"], c["reason"]) for c in conditions if c["type"] == "Ready"]
-
-    await site.eventually("the Model says so", lambda: told("False", "ImagePullFailed"))
+    await ready(site, "False", "ImagePullFailed")
     await site.client.patch(MODELS, "smollm2", {"spec": {"url": f"oci://{IMAGE}?path={weights}&pull=false"}})
-    await site.eventually("the Model serves", lambda: told("True", "Ready"))
+    await ready(site, "True", "Ready")
+
+
+async def test_an_image_of_a_private_registry_is_pulled_with_its_secret(
+    site: Site, weights: str, registry: Registry
+) -> None:
+    image = await asyncio.to_thread(site.cluster.images.push, IMAGE, registry)
+    await site.create(smollm2(site.index_url, url=f"oci://{image}?path={weights}", minReplicas=1))
+    said = await ready(site, "False", "ImagePullFailed")
+    assert image in said, "which image"
+    assert "authorization" in said, "and why"
+    await site.client.create(SECRETS, pull_secret(registry))
+    spec = {"pods": {"template": {"spec": {"imagePullSecrets": [{"name": PULL_SECRET}]}}}}
+    await site.client.patch(MODELS, "smollm2", {"spec": spec})
+    await ready(site, "True", "Ready")
+    assert "Paris" in await site.capital_of_france()
+
+
+async def ready(site: Site, status: str, reason: str) -> str:
+    """Wait until the Model's condition `Ready` is so; its message."""
+    messages: list[str] = []
+
+    async def told() -> bool:
+        conditions = (await site.model("smollm2")).get("status", {}).get("conditions", ())
+        found = [c for c in conditions if (c["type"], c["status"], c["reason"]) == ("Ready", status, reason)]
+        messages[:] = [condition["message"] for condition in found]
+        return bool(found)
+
+    await site.eventually(f"the Model says {reason}", told)
+    return messages[0]
+
+
+def pull_secret(registry: Registry) -> dict[str, Any]:
+    """As `kubectl create secret docker-registry` makes it."""
+    credentials = {"username": registry.user, "password": registry.password}
+    config = json.dumps({"auths": {registry.address: credentials}})
+    kind = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson"}
+    return kind | {"metadata": {"name": PULL_SECRET}, "stringData": {".dockerconfigjson": config}}
