@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import http.server
 import subprocess
@@ -23,6 +24,8 @@ import yaml
 
 from kubeai.api.k8s.resources import EVENTS, MODELS, PODS, SERVICES
 from kubeai.kube.client import Client
+from kubeai.telemetry.names import ENDPOINTS, REQUEST_MODEL
+from kubeai.telemetry.scrape import metric_over_http, scrape
 from scripts.kubernetes.images import ROOT, Images
 from scripts.kubernetes.node import Cluster
 from tests.charts.helm import KUBEAI, helm
@@ -100,14 +103,25 @@ class Site:
         return helm(*where, *arguments, values=values)
 
     async def install(self, values: JSON | None = None) -> None:
-        """Install or upgrade, and wait until all replicas are ready."""
+        """Install or upgrade, and wait until all replicas are ready, others go, and the Service leads to them."""
         command: list[str | Path] = ["upgrade", "--install", "kubeai", KUBEAI, "--wait", "--timeout", f"{TIMEOUT_S}s"]
         await asyncio.to_thread(self.helm, *command, values=VALUES | (values or {}))
 
+        async def no_others() -> bool:  # Helm waits for the new ones only
+            return bool(len(await self.gateways()) == VALUES["replicaCount"])
+
+        async def reachable() -> bool:  # kube-proxy hears of them by a watch of its own
+            return await self._accepts(await self._service_address(), 80)
+
+        await self.eventually("the replaced replicas are told to go", no_others)
+        await self.eventually("the Service leads to a replica", reachable)
+
     async def url(self) -> str:
         """Of the Service."""
-        address = (await self.client.get(SERVICES, "kubeai"))["spec"]["clusterIP"]
-        return f"http://{address}/openai/v1"
+        return f"http://{await self._service_address()}/openai/v1"
+
+    async def _service_address(self) -> str:
+        return str((await self.client.get(SERVICES, "kubeai"))["spec"]["clusterIP"])
 
     async def pods(self, selector: str) -> list[JSON]:
         """Those that are not going away."""
@@ -135,10 +149,10 @@ class Site:
         await self.eventually(f"{sorted(gateways)} are replaced", others)
         await self.eventually(f"{sorted(gateways)} take no connections", refused)
 
-    async def _accepts(self, address: str) -> bool:
+    async def _accepts(self, address: str, port: int = 8000) -> bool:
         try:
             async with asyncio.timeout(5):
-                _, writer = await asyncio.open_connection(address, 8000)
+                _, writer = await asyncio.open_connection(address, port)
         except OSError:
             return False
         writer.close()
@@ -156,9 +170,10 @@ class Site:
         """Let the open streams of the Model's servers end, those of servers that are going as well."""
         for pod in await self.client.list(PODS, labels=f"model={model}"):
             if address := pod["status"].get("podIP"):
-                _, writer = await asyncio.open_connection(address, 8001)
-                writer.close()
-                await writer.wait_closed()
+                with contextlib.suppress(OSError):  # it has ended, and so have its streams
+                    _, writer = await asyncio.open_connection(address, 8001)
+                    writer.close()
+                    await writer.wait_closed()
 
     async def create(self, model: JSON) -> None:
         """Create a Model and wait until every gateway that is ready has heard of it."""
@@ -179,9 +194,16 @@ class Site:
     async def _listed(self, http: aiohttp.ClientSession, address: str) -> list[str]:
         try:
             async with http.get(f"http://{address}:8000/openai/v1/models") as answer:
-                return [model["id"] for model in (await answer.json())["data"]]
+                return [model["id"] for model in (await answer.json()).get("data", ())]  # not while it starts
         except (aiohttp.ClientError, OSError):  # it has ended meanwhile
             return []
+
+    async def endpoints(self, model: str) -> list[float]:
+        """To how many servers of the Model each gateway sends requests, by its own account."""
+        addresses = [f"{address}:8000" for address in (await self.gateway_addresses()).values()]
+        async with metric_over_http(ENDPOINTS, [model]) as fetch:
+            seen = await scrape(addresses, fetch, ENDPOINTS, 5)
+        return [value for labels, value in seen.series if labels[REQUEST_MODEL] == model]
 
     async def model(self, name: str) -> JSON:
         return await self.client.get(MODELS, name)
@@ -189,7 +211,7 @@ class Site:
     async def capital_of_france(self) -> str:
         """What the example's Model says of it, with patience for its start."""
         question = "What is the capital of France?"
-        async with openai.AsyncOpenAI(base_url=await self.url(), api_key="none", max_retries=0, timeout=120) as client:
+        async with openai.AsyncOpenAI(base_url=await self.url(), api_key="none", max_retries=0, timeout=300) as client:
             answer = await client.chat.completions.create(
                 model="smollm2", messages=[{"role": "user", "content": question}], temperature=0, max_tokens=40
             )

@@ -48,7 +48,7 @@ async def test_a_cached_model_is_loaded_once_and_evicted_with_it(site: Site, s3_
     assert listing(site, f"{DIRECTORY}/{directory}") == [Path(WEIGHTS_FILE).name]
     claim = await site.client.get(PERSISTENT_VOLUME_CLAIMS, "shared-model-cache-shared")
     assert "models.kubeai.org/smollm2" in claim["metadata"]["annotations"]
-    assert await site.client.list(JOBS) == [], "the Job that loaded is gone, with its Pod"
+    await site.eventually("the Job that loaded is gone, with its Pod", lambda: no_jobs(site))
 
     await site.client.delete(MODELS, "smollm2")
     await site.eventually("the Model is gone", lambda: gone(site))
@@ -60,6 +60,10 @@ async def test_a_cached_model_is_loaded_once_and_evicted_with_it(site: Site, s3_
 async def both_ready(site: Site) -> bool:
     replicas = (await site.model("smollm2")).get("status", {}).get("replicas", {})
     return bool(replicas.get("ready") == 2)
+
+
+async def no_jobs(site: Site) -> bool:
+    return not await site.client.list(JOBS)
 
 
 async def gone(site: Site) -> bool:

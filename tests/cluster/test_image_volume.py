@@ -29,7 +29,9 @@ async def weights(site: Site) -> str:
 
 
 async def test_a_model_out_of_an_image_wakes_and_answers(site: Site, weights: str) -> None:
-    await site.create(smollm2(site.index_url, url=f"oci://{IMAGE}?path={weights}"))
+    url = f"oci://{IMAGE}?path={weights}"
+    # It must not sleep again while it is looked at.
+    await site.create(smollm2(site.index_url, url=url, scaleDownDelaySeconds=600))
     assert await site.servers("smollm2") == []
     assert "Paris" in await site.capital_of_france()
     (pod,) = await site.pods("model=smollm2")

@@ -12,7 +12,7 @@ from kubeai.api.k8s.resources import PODS
 from scripts.kubernetes.images import ROOT, Images
 
 from .load import ask
-from .site import GATEWAYS, STRICT, Site, paced, smollm2
+from .site import GATEWAYS, STRICT, Site, is_ready, paced, smollm2
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
@@ -46,7 +46,12 @@ async def test_nobody_runs_as_root_or_writes_to_an_image(site: Site) -> None:
     await site.create(paced(minReplicas=1))
     url = await site.url()
     assert (await ask(url, "paced")).problem == ""
-    await site.kubectl("wait", "pod", "--selector=app=model", "--for=condition=Ready", "--timeout=60s")
+
+    async def all_ready() -> bool:
+        servers = await site.pods("app=model")
+        return len(servers) == 2 and all(map(is_ready, servers))
+
+    await site.eventually("both Models have their server", all_ready)
     pods = [*await site.pods(GATEWAYS), *await site.pods("app=model")]
     assert len(pods) == 4
     for pod in pods:
