@@ -25,6 +25,7 @@ from kubeai.api.k8s.resources import (
 from kubeai.kube.client import Client
 from kubeai.kube.kubeconfig import load_kubeconfig
 from scripts.kubernetes.api_server import running
+from tests.kubernetes.real_server import models_are_served
 
 from .api_calls import Permission, permissions
 from .helm import KUBEAI, helm, render
@@ -38,7 +39,7 @@ JSON = dict[str, Any]
 #: Kinds that a plain API server does not have.
 NOT_HERE: JSON = {"metrics": {"prometheusOperator": {}}, "openshift": {"securityContextConstraints": "never"}}
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)
 
 
@@ -68,6 +69,7 @@ async def cluster(kubeconfig: Path) -> AsyncIterator[Cluster]:
 
 async def test_the_life_of_a_release(cluster: Cluster) -> None:
     cluster.helm("install", "kubeai", KUBEAI)
+    await models_are_served(cluster.client)
     data = {"data": {"models": '{"models": {"m": {"averageActiveRequests": 3.0}}}'}}
     await cluster.client.patch(CONFIG_MAPS, "kubeai-autoscaler-state", data)
     cluster.helm("install", "models", CATALOGUE, values={"all": {"enabled": True}})

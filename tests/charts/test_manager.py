@@ -32,6 +32,7 @@ from kubeai.api.k8s.resources import (
 from kubeai.kube.client import Client
 from kubeai.kube.kubeconfig import load_kubeconfig
 from scripts.kubernetes.api_server import running
+from tests.kubernetes.real_server import models_are_served
 
 from .helm import KUBEAI, helm
 
@@ -135,11 +136,12 @@ async def pretend_loaded(client: Client, model: str) -> None:
 # fault R2
 async def test_the_role_lets_the_manager_do_its_work(admin: Path, tmp_path: Path) -> None:
     async with Client(load_kubeconfig(admin)) as client, manager(client, admin, tmp_path) as log:
+        await models_are_served(client)
         await client.create(MODELS, MODEL)
         await eventually(client, PODS, some("load-cache-m-"), log)
         await pretend_loaded(client, "m")
         await eventually(client, PODS, some("model-m-"), log)
-        await eventually(client, MODELS, lambda models: bool(models[0]["status"].get("conditions")), log)
+        await eventually(client, MODELS, lambda models: bool(models[0].get("status", {}).get("conditions")), log)
         await eventually(client, EVENTS, some("m."), log)
         await eventually(client, LEASES, some("kubeai"), log)
         await client.patch(MODELS, "m", {"spec": {"minReplicas": 0, "replicas": 0, "files": None}})

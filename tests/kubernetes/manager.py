@@ -21,11 +21,12 @@ from kubeai.kube.access import ClusterAccess
 SYSTEM = {
     "modelAutoscaling": {"stateConfigMapName": "state"},
     "allowPodAddressOverride": True,
-    "leaderElection": {"leaseDuration": "3s", "renewDeadline": "2s", "retryPeriod": "500ms"},
+    # Who dies is followed soon, and who gets no processor for some seconds goes on leading.
+    "leaderElection": {"leaseDuration": "6s", "renewDeadline": "5s", "retryPeriod": "1s"},
     "metricsAddr": "127.0.0.1:0",
     "healthAddress": "127.0.0.1:0",
 }
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 class Manager:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeai.api.k8s.resources import NAMESPACES, SERVICE_ACCOUNTS
+from kubeai.api.k8s.resources import MODELS, NAMESPACES, SERVICE_ACCOUNTS
 from kubeai.kube.access import ClusterAccess
 from kubeai.kube.client import Client
 from kubeai.kube.errors import APIError
@@ -24,7 +24,7 @@ from scripts.kubernetes.api_server import APIServer, running
 from tests.contract.kubectl import find_kubectl
 
 CRD = Path(__file__).parents[2] / "manifests/crds/kubeai.org_models.yaml"
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +41,20 @@ def _kubectl(server: APIServer, *arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
 
 
+async def models_are_served(client: Client) -> None:
+    """Wait until the server that has been given the CRD serves Models, and says so to who asks what it serves."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                await client.raw("GET", f"/apis/{MODELS.api_version}")
+                await client.list(MODELS)
+                return
+            except APIError as error:
+                if not error.not_found:
+                    raise
+            await asyncio.sleep(0.02)
+
+
 @asynccontextmanager
 async def fresh_namespace(access: ClusterAccess, *, has_controllers: bool = True) -> AsyncIterator[ClusterAccess]:
     """The same access in a namespace that is new, and deleted afterwards."""
@@ -50,7 +64,11 @@ async def fresh_namespace(access: ClusterAccess, *, has_controllers: bool = True
         if has_controllers:
             await _service_account(client)
         yield client.transport.access
-        await client.delete(NAMESPACES, name)
+        try:
+            await client.delete(NAMESPACES, name)
+        except APIError as error:
+            if not error.not_found:  # the test has deleted it, and it may be gone by now
+                raise
 
 
 async def _service_account(client: Client) -> None:

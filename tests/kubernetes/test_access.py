@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.builders import config_map
 pytestmark = pytest.mark.kubernetes
 
 ROLES = "/apis/rbac.authorization.k8s.io/v1/namespaces"
+DEADLINE_S = 60
 
 
 async def test_a_client_certificate_names_a_user_without_rights(access: ClusterAccess, real_server: APIServer) -> None:
@@ -41,6 +43,7 @@ async def test_a_service_account_may_do_what_its_role_says(
     trust = ssl.create_default_context(cafile=str(real_server.authority.certificate("ca")))
     access = replace(client.transport.access, ssl_context=trust, credentials=TokenFile(token))
     async with Client(access) as pod:
+        await _until_allowed(pod)
         await pod.create(CONFIG_MAPS, config_map())
         assert (await pod.get(CONFIG_MAPS, "c"))["metadata"]["name"] == "c"
         for forbidden in (pod.delete(CONFIG_MAPS, "c"), pod.list(PODS)):
@@ -71,6 +74,20 @@ async def _allow(client: Client, account: str, resource: str, *verbs: str) -> No
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
     binding = api | {"metadata": {"name": "r"}, "subjects": [subject], "roleRef": role}
     await client.raw("POST", f"{ROLES}/{client.namespace}/rolebindings", body=binding)
+
+
+async def _until_allowed(pod: Client) -> None:
+    """Whoever decides that learns of new roles by watches of its own."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            try:
+                await pod.get(CONFIG_MAPS, "c")
+            except APIError as error:
+                if error.not_found:
+                    return
+                if not error.forbidden:
+                    raise
+            await asyncio.sleep(0.02)
 
 
 async def _token(client: Client, account: str) -> str:

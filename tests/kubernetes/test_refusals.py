@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from kubeai.api.k8s.resources import MODELS, NAMESPACES, Resource
+from kubeai.api.k8s.resources import MODELS, NAMESPACES, PODS, Resource
 from kubeai.kube.access import ClusterAccess
 from kubeai.kube.client import Client
-from tests.builders import model_manifest
-from tests.scenarios.operator_life_test import Cluster, operator
+from kubeai.kube.errors import APIError
+from tests.builders import model_manifest, pod_manifest
+from tests.scenarios.operator_life_test import DEADLINE_S, Cluster, operator
 
 pytestmark = pytest.mark.kubernetes
 
@@ -24,6 +26,19 @@ Change = Callable[[Client], Awaitable[Any]]
 
 def label(level: str | None) -> Change:
     return lambda client: client.patch(NAMESPACES, client.namespace, {"metadata": {"labels": {ENFORCED: level}}})
+
+
+async def restrict(client: Client) -> None:
+    await label("restricted")(client)
+    async with asyncio.timeout(DEADLINE_S):  # who checks Pods learns of the label by a watch of its own
+        while True:
+            try:
+                await client.create(PODS, pod_manifest(), dry_run=True)
+            except APIError as refusal:
+                if not refusal.forbidden:
+                    raise
+                return
+            await asyncio.sleep(0.02)
 
 
 async def spend_quota(client: Client) -> None:
@@ -49,7 +64,7 @@ async def nothing(client: Client) -> None:
 
 #: The Model, what makes the server refuse, what mends it, the reason, and what is told.
 REFUSALS: dict[str, tuple[dict[str, Any], Change, Change, str, str]] = {
-    "Pod security": ({}, label("restricted"), label(None), "AdmissionDenied", "violates PodSecurity"),
+    "Pod security": ({}, restrict, label(None), "AdmissionDenied", "violates PodSecurity"),
     "a quota": (
         {},
         spend_quota,
