@@ -39,5 +39,6 @@ class Kubelet:
                     PODS, pod.name, {"status": READY}, namespace=pod.namespace, subresource="status"
                 )
         except APIError as error:
-            if not error.not_found:  # gone already: a Pod that no node has does not wait for one
+            # Gone already, and perhaps another has its name: a Pod that no node has does not wait for one.
+            if not (error.not_found or error.conflict):
                 raise

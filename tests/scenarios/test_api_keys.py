@@ -23,8 +23,8 @@ from .kubelet import Kubelet
 
 SECRET = "kubeai-api-keys"
 #: "Within seconds", on a machine that is busy with other tests.
-SOON_S = 5.0
-DEADLINE_S = 20.0
+SOON_S = 20.0
+DEADLINE_S = 60.0
 SYSTEM = system(allowPodAddressOverride=True, usage={"interval": "1h"})
 
 

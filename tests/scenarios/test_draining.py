@@ -23,7 +23,7 @@ from kubeai.planning.names import is_draining
 from kubeai.telemetry.registry import Metrics
 from tests.builders import model_manifest, system
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Server:
@@ -115,7 +115,9 @@ class World:
         return {pod.name: pod for pod in self.planes[0].pods.all()}
 
     def draining(self) -> list[str]:
-        return [pod.name for pod in self.pods().values() if is_draining(pod)]
+        """Pods of which all gateways know that they drain."""
+        known = [{pod.name for pod in plane.pods.all() if is_draining(pod)} for plane in self.planes]
+        return sorted(set.intersection(*known))
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S):

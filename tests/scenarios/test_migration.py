@@ -24,7 +24,7 @@ from tests.builders import model_manifest, system
 from .kubelet import READY
 
 JSON = dict[str, Any]
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SYSTEM = system(
     modelServerPods={"serviceAccountName": "models", "securityContext": {"allowPrivilegeEscalation": False}},
     cacheProfiles={"nfs": {"sharedFilesystem": {"storageClassName": "nfs"}}},
