@@ -42,7 +42,7 @@ class Answer:
 class Kubectl:
     """kubectl in one namespace. HOME is a directory of the test: its caches go there."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, home: Path, timeout_s: float = 30) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, home: Path, timeout_s: float = 60) -> None:
         self._options = ("--kubeconfig", str(kubeconfig), "--namespace", namespace)
         self._home = home
         self._timeout_s = timeout_s

@@ -18,7 +18,6 @@ from .kubectl import Kubectl
 from .watch import OpenWatch
 
 MODEL = model_manifest("smol", url="hf://org/smol", targetRequests=50)
-pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
@@ -218,7 +217,7 @@ async def test_delete_waits_until_the_object_is_gone(kubectl: Kubectl, client: C
 
 async def test_wait_for_a_condition(kubectl: Kubectl, client: Client) -> None:
     await client.create(MODELS, MODEL)
-    waiting = await kubectl.start("wait", "model/smol", "--for=condition=Ready", "--timeout=20s")
+    waiting = await kubectl.start("wait", "model/smol", "--for=condition=Ready", "--timeout=60s")
     condition = {"type": "Ready", "status": "True", "reason": "Tested", "message": "it is"}
     condition["lastTransitionTime"] = "2026-01-02T03:04:05Z"
     status = {"replicas": {"all": 1, "ready": 1}, "conditions": [condition]}
@@ -228,7 +227,7 @@ async def test_wait_for_a_condition(kubectl: Kubectl, client: Client) -> None:
 
 async def test_wait_for_a_value(kubectl: Kubectl, client: Client) -> None:
     await client.create(MODELS, MODEL)
-    args = ("wait", "model/smol", "--for=jsonpath={.spec.replicas}=2", "--timeout=20s")
+    args = ("wait", "model/smol", "--for=jsonpath={.spec.replicas}=2", "--timeout=60s")
     waiting = await kubectl.start(*args)
     await client.patch(MODELS, "smol", {"spec": {"replicas": 2}}, subresource="scale")
     assert await waiting.wait() == 0
@@ -239,7 +238,7 @@ async def test_get_watch_shows_changes(kubectl: Kubectl, client: Client) -> None
     watching = await kubectl.start("get", "pods", "-w")
     assert watching.stdout is not None
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             lines = [await watching.stdout.readline(), await watching.stdout.readline()]
             await client.patch(PODS, "p", {"status": {"phase": "Running"}}, subresource="status")
             lines.append(await watching.stdout.readline())

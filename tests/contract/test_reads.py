@@ -172,7 +172,7 @@ async def _restart(server: APIServer) -> None:
 async def test_stopping_ends_watches_at_once(embedded: APIServer, client: Client, watch: OpenWatch) -> None:
     version = await _version(client)
     async with watch(resourceVersion=version) as events:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await embedded.stop()
         assert await events.ended()
     await _restart(embedded)
@@ -186,7 +186,7 @@ async def test_models_of_all_namespaces_are_one_list(client: Client) -> None:
 
 async def test_a_list_may_lag(client: Client) -> None:
     await client.create(CONFIG_MAPS, config_map())
-    async with asyncio.timeout(30):  # a real server's cache learns of it by a watch of its own
+    async with asyncio.timeout(60):  # a real server's cache learns of it by a watch of its own
         found: list[str] = []
         while not found:
             found = [

@@ -12,7 +12,7 @@ import msgspec
 from kubeai.api.k8s.resources import CONFIG_MAPS, Resource
 from kubeai.kube.client import Client
 
-_TIMEOUT_S = 10
+_TIMEOUT_S = 60
 
 
 class Watch:
