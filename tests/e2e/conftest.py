@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-START_TIMEOUT_S = 30
+#: With Models to start with it is ready when their engine and a hundred megabytes have come from the package index.
+START_TIMEOUT_S = 200
+STOP_TIMEOUT_S = 60
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Instance:
     def stop(self, how: signal.Signals = signal.SIGINT) -> int:
         assert self.process is not None
         self.process.send_signal(how)
-        return self.process.wait(30)
+        return self.process.wait(STOP_TIMEOUT_S)
 
     def kubeai(self, *arguments: str, check: bool = True) -> str:
         """What a verb of the command line prints."""

@@ -43,7 +43,7 @@ class Kit:
     #: Of the Model.
     spec: dict[str, Any]
     environment: dict[str, str] = field(default_factory=dict)
-    patience_s: float = 60
+    patience_s: float = 100
 
     def adapter(self, name: str, source: str) -> dict[str, str]:
         return {"name": name, "url": f"file://{self.directory / source}"}
@@ -113,8 +113,12 @@ def condition(instance: Instance) -> tuple[str, str, str]:
 
 def until_reason(instance: Instance, kit: Kit, reason: str) -> str:
     """The condition's message, once it has this reason."""
-    instance.wait_for(lambda: condition(instance)[1] == reason, f"the reason {reason}", kit.patience_s)
-    return condition(instance)[2]
+
+    def message() -> str:
+        _, found, said = condition(instance)
+        return said if found == reason else ""
+
+    return str(instance.wait_for(message, f"the reason {reason}", kit.patience_s))
 
 
 @contextmanager

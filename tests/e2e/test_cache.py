@@ -56,7 +56,11 @@ def is_loaded(instance: Instance, name: str = "m") -> bool:
 
 def files(instance: Instance, profile: str) -> list[bytes]:
     root = instance.data_dir / "volumes" / f"shared-model-cache-{profile}"
-    return [path.read_bytes() for path in root.rglob("*") if path.is_file()]
+    while True:
+        try:
+            return [path.read_bytes() for path in root.rglob("*") if path.is_file()]
+        except FileNotFoundError:  # it was renamed or removed in this moment: look again
+            continue
 
 
 def delete(instance: Instance) -> None:
@@ -101,7 +105,7 @@ def test_retained_weights_that_no_model_needs_make_room(cached: Instance) -> Non
     cached.wait_for(lambda: is_loaded(cached, "n"), "the cache to be loaded")
     cached.stop()
     cached.start()  # it looks at once, and then every minute
-    cached.wait_for(lambda: files(cached, "kept") == [b"n" * 5000], "the other weights to go")
+    cached.wait_for(lambda: files(cached, "kept") == [b"n" * 5000], "the other weights to go", 100)
 
 
 def test_a_download_that_ends_while_kubeai_is_down_is_recorded(cached: Instance) -> None:  # fault C3
