@@ -85,5 +85,5 @@ def modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("javascript")
     for name in ("package.json", "package-lock.json"):
         shutil.copy(SOURCES / name, directory)
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=directory, check=True, timeout=100)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=directory, check=True, timeout=250)
     return directory / "node_modules"

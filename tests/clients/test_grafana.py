@@ -28,7 +28,7 @@ def errors(dashboard: dict[str, Any], modules: Path, directory: Path) -> str:
     declared = 'import type { DashboardFile } from "./grafana";\nexport const dashboard: DashboardFile = '
     file.write_text(f"{declared}{json.dumps(dashboard, indent=2)};\n")
     command = [str(modules / ".bin/tsc"), "--noEmit", "--strict", "--module", "preserve", str(file)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False).stdout
 
 
 def first_panel(change: dict[str, Any]) -> Callable[[dict[str, Any]], None]:

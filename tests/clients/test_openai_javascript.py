@@ -18,7 +18,7 @@ pytestmark = pytest.mark.clients
 def test_chats_streams_tool_calls_embeddings_and_errors(base_url: str, modules: Path) -> None:
     environment = os.environ | {"NODE_PATH": str(modules)}
     command = ["node", str(SOURCES / "calls.js"), base_url]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)
     assert "Paris" in said["chat"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import Any
 
 import openai
@@ -102,11 +101,15 @@ def test_a_time_out_ends_the_engines_work(client: openai.OpenAI, kubeai: Instanc
     def at_rest() -> bool:
         return active in client.get("../../metrics", cast_to=str)
 
-    kubeai.wait_for(at_rest, "the request to end", 10)
+    kubeai.wait_for(at_rest, "the request to end")
 
 
-def test_what_cannot_be_mended_is_not_tried_again(client: openai.OpenAI) -> None:
-    started = time.monotonic()
-    with pytest.raises(openai.NotFoundError):
-        client.with_options(max_retries=2).chat.completions.create(model="nobody", messages=QUESTION)
-    assert time.monotonic() - started < 5
+def test_what_cannot_be_mended_is_not_tried_again(base_url: str) -> None:
+    tries: list[object] = []
+    with (
+        openai.DefaultHttpxClient(event_hooks={"request": [tries.append]}) as http,
+        openai.OpenAI(base_url=base_url, api_key="none", timeout=100, max_retries=2, http_client=http) as client,
+        pytest.raises(openai.NotFoundError),
+    ):
+        client.chat.completions.create(model="nobody", messages=QUESTION)
+    assert len(tries) == 1

@@ -101,8 +101,10 @@ def prometheus(gateway: Instance, tmp_path_factory: pytest.TempPathFactory) -> I
         f"--web.listen-address={address}",
     ]
     with (directory / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        found = Prometheus(f"http://{address}")
         try:
-            yield Prometheus(f"http://{address}")
+            gateway.wait_for(found.looks, "Prometheus to look")
+            yield found
         finally:
             process.terminate()
 
@@ -131,9 +133,9 @@ def answers(gateway: Instance, prometheus: Prometheus) -> dict[str, Series]:
         return {name: prometheus.ask(target["expr"]) for name, target in TARGETS.items()}
 
     traffic(gateway, key)
-    gateway.wait_for(lambda: prometheus.ask("kubeai_inference_retries_total"), "Prometheus to look again", 30)
+    gateway.wait_for(lambda: prometheus.ask("kubeai_inference_retries_total"), "Prometheus to look again")
     traffic(gateway, key)
-    until = time.monotonic() + 30
+    until = time.monotonic() + 50
     gateway.wait_for(lambda: all(seen().values()) or time.monotonic() > until, "all answers")
     return seen()
 
