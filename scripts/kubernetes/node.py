@@ -255,9 +255,12 @@ class Cluster:
 
     def _ready(self) -> bool:
         """The node says so, and namespaces have the account that every Pod needs."""
-        found = self.server.get("/api/v1/nodes")["items"]
+        try:
+            found = self.server.get("/api/v1/nodes")["items"]
+            accounts = self.server.get("/api/v1/namespaces/default/serviceaccounts")["items"]
+        except OSError:  # so much starts at once that an answer may take too long
+            return False
         conditions = {c["type"]: c["status"] for node in found for c in node["status"].get("conditions", ())}
-        accounts = self.server.get("/api/v1/namespaces/default/serviceaccounts")["items"]
         return conditions.get("Ready") == "True" and bool(accounts)
 
 
