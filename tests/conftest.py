@@ -7,6 +7,7 @@ import logging
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.kubernetes.real_server import real_server as real_server  # one for the whole run, whoever asks for it
@@ -17,6 +18,10 @@ asyncio.set_event_loop(None)
 
 # A run in the background of a shell ignores SIGINT, and so would all processes that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes is no matter of any test, and on a machine with other things to do it may be long.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
