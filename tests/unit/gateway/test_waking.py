@@ -54,7 +54,9 @@ async def test_a_model_that_is_put_to_sleep_again_is_woken_again(monkeypatch: py
     monkeypatch.setattr(dispatch, "_GLANCE_S", 0.02)
     async with world(model(replicas=0)) as w, engine() as e:
         (client,) = await waiting(w)
-        await until(lambda: len(w.cluster.scaled) > 1)
+        await until(lambda: w.cluster.scaled == ["m"])
+        w.cluster.put(model(replicas=0))
+        await until(lambda: w.cluster.scaled == ["m", "m"])
         w.serve(e)
         assert (await client.read()).status == 200
 

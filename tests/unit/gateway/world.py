@@ -21,6 +21,7 @@ from kubeai.gateway.server import Gateway
 from kubeai.gateway.watching import Watcher
 from kubeai.inference.directory import Directory
 from kubeai.inference.wake import Wake
+from kubeai.kube.errors import APIError
 from kubeai.routing.balancer import Balancer
 from kubeai.telemetry.registry import Metrics
 from tests.builders import model
@@ -70,7 +71,11 @@ class FakeCluster:
         subresource: str | None = None,
     ) -> dict[str, Any]:
         assert (resource.plural, subresource, patch["spec"]) == ("models", "scale", {"replicas": 1})
+        old = self.models.get(name)
+        if old is None:
+            raise APIError(404, "NotFound", f"there is no Model {name}")
         self.scaled.append(name)
+        self.put(old.model_copy(update={"spec": old.spec.model_copy(update={"replicas": 1})}))
         return {}
 
 
