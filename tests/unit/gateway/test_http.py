@@ -9,7 +9,7 @@ import pytest
 from kubeai.gateway.limits import Limits
 
 from .engine import Line, answering, engine, ok
-from .world import chat, world
+from .world import chat, within, world
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n"
 
@@ -265,10 +265,10 @@ async def test_an_http10_client_that_expects_it_is_not_told_to_continue() -> Non
 
 
 async def test_a_client_with_a_head_and_body_in_many_slow_pieces_is_served() -> None:
-    async with world(headTimeout=5, bodyTimeout=0.2) as w, engine() as e:
+    async with world(headTimeout=5, bodyTimeout=1) as w, engine() as e:
         w.serve(e)
         connection = await w.connect()
-        data = chat(text="x" * 200)
+        data = chat(text="x" * 2000)
         for start in range(0, len(data), 40):  # longer together than a body may pause, each piece in time
             await connection.send(data[start : start + 40])
             await asyncio.sleep(0.03)
@@ -287,9 +287,12 @@ async def test_a_large_body_passes_in_both_directions() -> None:
 
 
 async def test_an_engine_that_answers_before_it_has_read_everything_is_not_used_again() -> None:
+    passed_on = asyncio.Semaphore(0)
+
     async def script(line: Line) -> None:
         await line.reader.readuntil(b"\r\n\r\n")
         await line.send(ok(b"no", status=b"413 Too Large"))
+        await passed_on.acquire()  # until then the rest of the request has no place to go
         await line.closed()
 
     async with world() as w, engine(script) as e:
@@ -297,6 +300,7 @@ async def test_an_engine_that_answers_before_it_has_read_everything_is_not_used_
         connection = await w.connect()
         for _ in range(2):
             assert (await connection.ask(text="x" * 5_000_000)).status == 413
+            passed_on.release()
         assert e.connections == 2
 
 
@@ -419,20 +423,17 @@ async def test_bytes_behind_an_answer_reach_nobody() -> None:
 
 
 async def test_an_engine_that_speaks_out_of_turn_is_dropped() -> None:
-    spoken = asyncio.Event()
-
     async def script(line: Line) -> None:
         await line.request()
         await line.send(ok(b"1"))
         await asyncio.sleep(0.02)
         await line.send(ok(b"out of turn"))
-        spoken.set()
         await line.closed()
 
     async with world() as w, engine(script) as e:
         w.serve(e)
         connection = await w.connect()
         assert (await connection.ask()).body == b"1"
-        await spoken.wait()
+        await within(e.ended.get())  # what is out of turn and what is an answer to the next request look the same
         assert (await connection.ask()).body == b"1"
         assert e.connections == 2
