@@ -48,7 +48,8 @@ async def test_a_client_that_asks_for_it_is_told_that_it_still_waits() -> None:
         assert [await client.read_chunk() for _ in range(3)] == [COMMENT] * 3
         w.serve(e)
         assert await rest(client) == b"data: hello\n\n"
-        assert (await client.ask(stream=True)).body == b"data: hello\n\n"  # the connection is good for more
+        again = await client.ask(stream=True)  # the connection is good for more
+        assert again.body.replace(COMMENT, b"") == b"data: hello\n\n"
 
 
 async def test_a_stream_that_begins_in_time_is_as_it_is() -> None:
@@ -160,8 +161,8 @@ async def test_what_is_logged_is_the_engines_answer(script: Script | None, statu
     ):
         client = await waiting(w)
         await begun(client)
-        assert [await client.read_chunk() for _ in range(5)] == [COMMENT] * 5
-        if answers:
+        if answers:  # in its own time, not that of the first comment
+            assert [await client.read_chunk() for _ in range(5)] == [COMMENT] * 5
             w.serve(e)
         await rest(client)
         await until(lambda: bool(written.pieces))
