@@ -72,12 +72,10 @@ async def settled(w: World, *engines: Engine) -> tuple[int, int, int]:
     await until(w.at_rest)
     await until(lambda: w.gateway.clients == 0)
     assert w.balancer.in_flight("m") == 0
-    for served in engines:
-        while not served.ended.empty():
-            served.ended.get_nowait()
     w.gateway._pool.close()
     w.gateway._pool._closed = False
     await until(lambda: w.gateway._pool.size == 0)
+    await until(lambda: all(served.ended.qsize() == served.connections for served in engines))
     await asyncio.sleep(0.05)
     gc.collect()
     return open_files(), len(gc.get_objects()), memory_bytes()
