@@ -156,7 +156,8 @@ async def test_an_init_container_prepares_a_shared_volume(local: Machine) -> Non
 
 async def test_a_process_that_ignores_sigterm_is_killed_after_its_grace(local: Machine) -> None:
     stubborn = container(
-        command=python("import signal; signal.signal(15, signal.SIG_IGN); print('up'); signal.pause()")
+        # In one piece: `print` would write the line's end by itself, and the log may be looked at in between.
+        command=python("import os, signal; signal.signal(15, signal.SIG_IGN); os.write(1, b'up\\n'); signal.pause()")
     )
     async with local.agent():
         uid = await local.create(manifest("p", stubborn, terminationGracePeriodSeconds=1))

@@ -36,6 +36,12 @@ class Bench:
         self.started.append(process)
         return process
 
+    async def up(self) -> None:
+        """Until all that were started are in the midst of `WAIT`."""
+        async with asyncio.timeout(30):
+            while self.log.read_text().count("up") < len(self.started):  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.01)
+
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
@@ -110,6 +116,7 @@ def test_a_program_that_does_not_exist_is_an_error(bench: Bench) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the environment of other processes")
 async def test_processes_that_no_record_knows_are_killed_and_the_others_left_alone(bench: Bench) -> None:
     stray, known = bench.spawn(), bench.spawn()
+    await bench.up()  # the system shows nothing of the environment while it still makes it
     assert kill_strays(bench.root, frozenset({known.pid})) == [stray.pid]
     assert await ended(stray) == -9
     assert alive(known.record)
