@@ -247,7 +247,7 @@ async def test_an_event_that_comes_twice_is_one_change(server: ScriptedServer, c
 async def test_a_watch_that_stays_silent_past_its_end_is_left(server: ScriptedServer, client: Client) -> None:
     server.objects = [config_map("a", 1)]
     server.scripts = [stays_silent, modifies_a]
-    informer, told = informer_of(client, Timing(watch_timeout_s=0.05, grace_s=0.01))
+    informer, told = informer_of(client, Timing(watch_timeout_s=0.5, grace_s=0.1))  # the next watch has no more time
     async with settled(informer, server):
         assert told == [(None, "a@1"), ("a@1", "a@2")]
         assert server.lists == 1
