@@ -293,7 +293,13 @@ async def answering(line: Line) -> None:
 
 async def statuses(w: World) -> set[str]:
     """What both workers answer: of so many connections each gets some."""
-    return set(await answers([await w.ask() for _ in range(24)]))
+    asked = [await w.ask() for _ in range(24)]
+    try:
+        return set(await answers(asked))
+    finally:  # it is asked again and again, and files are not without number
+        for connection in asked:
+            w.connections.remove(connection)
+            connection.writer.close()
 
 
 async def until_answered(w: World, expected: set[str]) -> None:
