@@ -103,7 +103,8 @@ async def _converse(request: web.Request, socket: web.WebSocketResponse, process
     finally:
         hearing.cancel()
         speaking.cancel()
-        await asyncio.wait((speaking, hearing))
+        # What they end with is taken, though nobody needs it: the loop would tell of it as of an error.
+        await asyncio.gather(speaking, hearing, return_exceptions=True)
 
 
 async def _speak(

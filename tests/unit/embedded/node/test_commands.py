@@ -97,10 +97,13 @@ async def test_what_cannot_be_run_says_why(
         await running.client.exec(pod, [command], container=name)
 
 
-async def test_a_command_ends_when_nobody_listens_any_more(running: Machine) -> None:
+async def test_a_command_ends_without_a_word_when_nobody_listens_any_more(
+    running: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running.client.start_exec("p", ["sh", "-c", "echo $$; sleep 600"], container="server") as command:
         pid = int((await anext(aiter(command)))[1])
     await _gone(pid)
+    assert caplog.records == []
 
 
 async def test_a_command_ends_with_its_container(running: Machine) -> None:
