@@ -19,7 +19,7 @@ from kubeai.telemetry.pages import shared_memory
 from tests.builders import system
 from tests.kubernetes.manager import manager
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from tests.unit.gateway.engine import Engine, Line, engine, ok
 from tests.unit.gateway.wire import Message
 from tests.unit.gateway.world import Connection
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: %%b\r\nContent-Length: %d\r\n\r\n%b" % (
     len(CHAT),

@@ -26,7 +26,7 @@ from kubeai.kube.client import Client
 
 T = TypeVar("T")
 TOKEN = "the-token"
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 @dataclass(frozen=True)

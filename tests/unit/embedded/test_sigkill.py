@@ -59,7 +59,7 @@ async def _killed_writer(data_dir: Path, seed: int, writes: int) -> list[list[st
     assert process.stdout is not None
     said = b""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for _ in range(writes):
                 said += await process.stdout.readline()
     finally:
@@ -91,7 +91,7 @@ def _lost(before: dict[str, str], said: list[list[str]], found: dict[str, str]) 
     return [n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n) and n not in under_way]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
     chance = random.Random(7)
     before: dict[str, str] = {}

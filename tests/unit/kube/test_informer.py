@@ -57,7 +57,7 @@ def informer_of(
 async def running(informer: Informer[ConfigMap]) -> AsyncIterator[None]:
     task = asyncio.create_task(informer.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             yield
     finally:
         task.cancel()
@@ -267,11 +267,11 @@ async def test_a_restart_of_the_server_is_survived() -> None:
         informer, told = informer_of(client)
         await client.__aenter__()
         task = asyncio.create_task(informer.run())
-        await asyncio.wait_for(server.idle.wait(), 10)
+        await asyncio.wait_for(server.idle.wait(), 60)
     server.scripts = [modifies_a]
     try:
         async with server.running(port):
-            await asyncio.wait_for(informer.wait_for(lambda: len(told) == 2), 10)
+            await asyncio.wait_for(informer.wait_for(lambda: len(told) == 2), 60)
             assert told == [(None, "a@1"), ("a@1", "a@2")]
             assert server.lists == 1
             task.cancel()

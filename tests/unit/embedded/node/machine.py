@@ -24,7 +24,7 @@ from kubeai.kube.informer import Informer
 from tests.builders import container, pod_body
 
 JSONObject = dict[str, Any]
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 #: answers GET / on the Pod's address, as any model server would
 SERVE = [sys.executable, "-u", "-m", "http.server", "8000", "--bind", "0.0.0.0"]

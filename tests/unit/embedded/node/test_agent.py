@@ -11,7 +11,7 @@ import pytest
 from kubeai.api.k8s.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS
 from kubeai.embedded.node.process import Process, ProcessRecord, boot_id, start_time
 from tests.builders import container
-from tests.unit.embedded.node.machine import Machine, manifest, python, server_state, web_server
+from tests.unit.embedded.node.machine import DEADLINE_S, Machine, manifest, python, server_state, web_server
 
 
 async def get(url: str) -> int:
@@ -79,7 +79,7 @@ async def test_events_tell_the_story_of_a_pod(local: Machine) -> None:
     async with local.agent():
         await local.create(manifest("p", web_server()))
         await local.until_ready("p")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             reasons: list[str] = []
             while "Started" not in reasons:
                 reasons = [event["reason"] for event in await local.client.list(EVENTS)]
@@ -174,7 +174,7 @@ async def test_helpers_of_a_dead_server_do_not_stay(local: Machine) -> None:
         await local.until("p", lambda s: s.get("phase") == "Succeeded")
         helper = int(await local.log("p", uid))
     left = ProcessRecord(helper, start_time(helper) or "", boot_id())
-    await asyncio.wait_for(Process(left).wait(), 5)
+    await asyncio.wait_for(Process(left).wait(), DEADLINE_S)
 
 
 async def test_stopping_the_agent_stops_the_processes_and_starting_it_brings_them_back(local: Machine) -> None:

@@ -17,7 +17,7 @@ from kubeai.kube.errors import APIError
 from kubeai.kube.exec import Channel, Finished
 from tests.builders import container
 from tests.contract.kubectl import find_kubectl
-from tests.unit.embedded.node.machine import Machine, manifest, python, server_state
+from tests.unit.embedded.node.machine import DEADLINE_S, Machine, manifest, python, server_state
 
 EVERY_BYTE = bytes(range(256)) * 1024
 SLEEPS = container(
@@ -141,7 +141,7 @@ async def test_a_container_that_does_not_run_runs_no_command(local: Machine) -> 
 
 
 async def _gone(pid: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
                 os.kill(pid, 0)

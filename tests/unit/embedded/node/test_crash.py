@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.unit.embedded.node.machine import machine
+from tests.unit.embedded.node.machine import DEADLINE_S, machine
 
 HOST = """
 import asyncio, sys
@@ -31,7 +31,7 @@ async def crash_with_a_running_server(data_dir: Path) -> str:
         sys.executable, "-c", HOST, str(data_dir), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[4]
     )
     assert host.stdout is not None
-    address = (await asyncio.wait_for(host.stdout.readline(), 30)).decode().strip()
+    address = (await asyncio.wait_for(host.stdout.readline(), DEADLINE_S)).decode().strip()
     host.send_signal(signal.SIGKILL)
     await host.wait()
     return address

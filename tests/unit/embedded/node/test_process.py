@@ -38,7 +38,7 @@ class Bench:
 
     async def up(self) -> None:
         """Until all that were started are in the midst of `WAIT`."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.log.read_text().count("up") < len(self.started):  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.01)
 
@@ -53,7 +53,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def ended(process: Process) -> int | None:
-    return await asyncio.wait_for(process.wait(), 10)
+    return await asyncio.wait_for(process.wait(), 60)
 
 
 @pytest.mark.parametrize(
