@@ -18,6 +18,8 @@ async def listening(handle: Handler) -> AsyncIterator[int]:
         task = asyncio.ensure_future(handle(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        # One that is cancelled before its first step has closed nothing, and nobody else would.
+        task.add_done_callback(lambda _: writer.close())
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     try:
