@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from kubeai.api.modelurl import ModelURL
 from .errors import LoadError
 from .files import files_below
 from .hashing import sha256_of
-from .hub_ranges import bring_large_files
+from .hub_ranges import LARGE_BYTES, bring_large_files
 from .progress import Progress
 from .selection import Selection, select
 
@@ -80,14 +81,22 @@ def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[st
 
 
 def _verify(url: ModelURL, files: Mapping[str, Path], since: float) -> None:
-    """Hash what has come now; what was in the cache before was checked when it came."""
+    """Hash what is small, each time, and what has come now.
+
+    Large files that were in the cache before were checked when they came. A small one may be left by a load that was
+    killed before it could check anything.
+    """
     blobs = [file.resolve() for file in files.values()]
-    fresh = [blob for blob in blobs if _SHA256.fullmatch(blob.name) and blob.stat().st_mtime >= since]
+    to_check = [blob for blob in blobs if _SHA256.fullmatch(blob.name) and _is_unchecked(blob.stat(), since)]
     with ThreadPoolExecutor(_HASHERS) as pool:
-        for blob, actual in zip(fresh, pool.map(sha256_of, fresh), strict=True):
+        for blob, actual in zip(to_check, pool.map(sha256_of, to_check), strict=True):
             if actual != blob.name:
                 blob.unlink()
                 raise LoadError(f"{url.raw}: a file arrived with SHA-256 {actual} and not {blob.name}; load again")
+
+
+def _is_unchecked(stat: os.stat_result, since: float) -> bool:
+    return stat.st_size < LARGE_BYTES or stat.st_mtime >= since
 
 
 def words(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from kubeai.loader.parts import RANGE_BYTES
 from tests.unit.loader.servers import Exchange, Hub, serve
-from tests.unit.loader.test_objects import await_line
+from tests.unit.loader.test_objects import await_file, await_line
 
 FILES = {"config.json": b"{}", "weights/model.gguf": b"w" * 3000}
 
@@ -137,6 +137,29 @@ def test_a_large_file_is_believed_by_its_hash_only(tmp_path: Path) -> None:  # f
     assert "arrived with SHA-256" in done.stderr
     hub.etags["weights/model.gguf"] = hashlib.sha256(FILES["weights/model.gguf"]).hexdigest()
     assert from_hub(hub, "hf://org/tiny", tmp_path).returncode == 0
+
+
+def test_what_a_killed_load_has_left_is_checked_by_the_next(tmp_path: Path) -> None:
+    hub, wrong = Hub(FILES), "0" * 64
+    hub.etags["weights/model.gguf"] = wrong
+    killed = threading.Event()
+
+    def the_other_file_waits(exchange: Exchange) -> None:
+        if exchange.path.endswith("config.json"):
+            killed.wait(60)
+
+    hub.before = the_other_file_waits
+    cache = tmp_path / "cache"
+    with serve(hub.answer) as base:
+        environ = {"HF_ENDPOINT": base, "HF_HUB_DISABLE_XET": "1", "KUBEAI_CACHE_DIR": str(cache)}
+        command = [sys.executable, "-m", "kubeai.loader", "hf://org/tiny", str(tmp_path / "dest")]
+        with subprocess.Popen(command, env={**os.environ, **environ}, stdout=subprocess.DEVNULL) as process:
+            await_file(cache / "huggingface/models--org--tiny/blobs" / wrong)
+            process.kill()
+        killed.set()
+        done = load("hf://org/tiny", str(tmp_path / "dest"), **environ)
+    assert done.returncode == 1
+    assert "arrived with SHA-256" in done.stderr
 
 
 def test_a_directory_goes_to_a_repository_of_the_hub(tmp_path: Path) -> None:

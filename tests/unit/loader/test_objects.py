@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
@@ -129,11 +129,26 @@ def test_a_killed_download_goes_on_where_it_was(site: Site) -> None:  # fault C4
 
 
 def await_line(root: Path, pattern: str, line: str) -> None:
+    _await(f"no {pattern} with {line!r}", lambda: _has_line(root, pattern, line))
+
+
+def await_file(path: Path) -> None:
+    _await(f"no {path}", path.exists)
+
+
+def _await(otherwise: str, holds: Callable[[], bool]) -> None:
     for _ in range(6000):
-        if any(line in path.read_text().partition("\n")[2] for path in root.rglob(pattern)):
+        if holds():
             return
         threading.Event().wait(0.01)
-    raise AssertionError(f"no {pattern} with {line!r}")
+    raise AssertionError(otherwise)
+
+
+def _has_line(root: Path, pattern: str, line: str) -> bool:
+    try:
+        return any(line in path.read_text().partition("\n")[2] for path in root.rglob(pattern))
+    except FileNotFoundError:  # it has just gone
+        return False
 
 
 def test_a_stopped_download_ends_at_once(site: Site) -> None:
