@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from kubeai.api.crd import model_crd
-from kubeai.api.k8s.resources import CUSTOM_RESOURCE_DEFINITIONS, MODELS
+from kubeai.api.k8s.resources import CUSTOM_RESOURCE_DEFINITIONS
 from kubeai.app.serving import collect_rarely
 from kubeai.embedded.apiserver import APIServer
 from kubeai.embedded.kubeconfig import write_kubeconfig
 from kubeai.kube.client import Client
-from kubeai.kube.errors import APIError
 from kubeai.kube.kubeconfig import load_kubeconfig
 from scripts.kubernetes import api_server as real
+from scripts.kubernetes.models import models_are_served
 
 START_TIMEOUT_S = 30.0
 
@@ -46,16 +46,9 @@ def api_server(kind: str, directory: Path) -> Iterator[Path]:
 
 
 async def _install_definition(kubeconfig: Path) -> None:
-    async with Client(load_kubeconfig(kubeconfig)) as client, asyncio.timeout(START_TIMEOUT_S):
+    async with Client(load_kubeconfig(kubeconfig)) as client:
         await client.create(CUSTOM_RESOURCE_DEFINITIONS, model_crd())
-        while True:
-            try:
-                await client.list(MODELS)
-                return
-            except APIError as error:
-                if not error.not_found:
-                    raise
-            await asyncio.sleep(0.05)
+        await models_are_served(client)
 
 
 @contextmanager

@@ -77,6 +77,16 @@ class Program:
             tail = self.log.read_text(errors="replace")[-3000:]
             raise RuntimeError(f"{self.log.stem} ended with {self._process.returncode}:\n{tail}")
 
+    def await_port(self, address: str, port: int) -> None:
+        """Wait until it listens there, for as long as it runs. Raises `RuntimeError` if it ends."""
+        while True:
+            self.check()
+            try:
+                socket.create_connection((address, port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         self._process.send_signal(how)
         try:
@@ -112,8 +122,8 @@ class APIServer:
         self.authority.sign("apiserver", "/CN=kube-apiserver", (reach.address, reach.service_address))
         #: Signs the tokens of service accounts.
         self.authority.sign("accounts", "/CN=service-accounts")
-        self._etcd_port, self._etcd_peer_port, self._manager_port, self._scheduler_port = _free_ports(4)
-        (self._port,) = _free_ports(1, reach.address)
+        self._etcd_port, self._etcd_peer_port, self._manager_port, self._scheduler_port = free_ports(4)
+        (self._port,) = free_ports(1, reach.address)
         #: In the order in which they are started.
         self._running: dict[str, Program] = {}
         self.kubeconfig = self.kubeconfig_of("admin", "system:masters")
@@ -265,7 +275,7 @@ def running(directory: Path) -> Iterator[APIServer]:
         server.stop()
 
 
-def _free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
     """Ports that nobody uses now. Nobody can promise more: these programs cannot be given a socket, or port 0."""
     sockets = [socket.create_server((address, 0)) for _ in range(count)]
     try:

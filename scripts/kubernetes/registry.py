@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from scripts.kubernetes.api_server import START_TIMEOUT_S, Program
+from scripts.kubernetes.api_server import Program, free_ports
 from scripts.kubernetes.authority import Authority
 
 #: Beside the registry, what writes its file of passwords.
@@ -39,8 +37,8 @@ def running(directory: Path, host: str) -> Iterator[Registry]:
     authority.sign("registry", "/CN=registry", [host])
     passwords = directory / "passwords"
     subprocess.run(["htpasswd", "-Bbc", passwords, user, password], check=True, capture_output=True)
-    with socket.create_server((host, 0)) as free:
-        address = f"{host}:{free.getsockname()[1]}"
+    (port,) = free_ports(1, host)
+    address = f"{host}:{port}"
     tls = {"certificate": str(authority.certificate("registry")), "key": str(authority.key("registry"))}
     settings = {
         "version": 0.1,
@@ -55,21 +53,7 @@ def running(directory: Path, host: str) -> Iterator[Registry]:
     certificates.mkdir()
     (certificates / "ca.crt").write_bytes(authority.certificate("ca").read_bytes())
     try:
-        _await(program, address)
+        program.await_port(host, port)
         yield Registry(address, user, password, certificates)
     finally:
         program.stop()
-
-
-def _await(program: Program, address: str) -> None:
-    host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        program.check()
-        try:
-            socket.create_connection((host, int(port)), 1).close()
-            return
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"nothing listens at {address} after {START_TIMEOUT_S} s") from error
-            time.sleep(0.05)

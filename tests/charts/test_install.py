@@ -25,7 +25,7 @@ from kubeai.api.k8s.resources import (
 from kubeai.kube.client import Client
 from kubeai.kube.kubeconfig import load_kubeconfig
 from scripts.kubernetes.api_server import running
-from tests.kubernetes.real_server import models_are_served
+from scripts.kubernetes.models import models_are_served
 
 from .api_calls import Permission, permissions
 from .helm import KUBEAI, helm, render

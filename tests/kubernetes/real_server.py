@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeai.api.k8s.resources import MODELS, NAMESPACES, SERVICE_ACCOUNTS
+from kubeai.api.k8s.resources import NAMESPACES, SERVICE_ACCOUNTS
 from kubeai.kube.access import ClusterAccess
 from kubeai.kube.client import Client
 from kubeai.kube.errors import APIError
@@ -39,20 +39,6 @@ def real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[APIServer]
 def _kubectl(server: APIServer, *arguments: str) -> None:
     command = [find_kubectl(), "--kubeconfig", str(server.kubeconfig), *arguments]
     subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE_S)
-
-
-async def models_are_served(client: Client) -> None:
-    """Wait until the server that has been given the CRD serves Models, and says so to who asks what it serves."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            try:
-                await client.raw("GET", f"/apis/{MODELS.api_version}")
-                await client.list(MODELS)
-                return
-            except APIError as error:
-                if not error.not_found:
-                    raise
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

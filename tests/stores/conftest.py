@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from scripts.kubernetes.api_server import Program, free_ports
 from scripts.kubernetes.authority import Authority
 
-_PROGRAM = Path(__file__).parents[2] / "scripts" / "versitygw"
+VERSITYGW = Path(__file__).parents[2] / "scripts" / "versitygw"
 
 
 @dataclass(frozen=True)
@@ -41,33 +40,12 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     (root / "data" / "models").mkdir(parents=True)
     authority = Authority(root / "authority")
     authority.sign("server", "/CN=127.0.0.1")
-    port = free_port()
+    (port,) = free_ports(1)
     tls = ["--cert", str(authority.certificate("server")), "--key", str(authority.key("server"))]
     listen = ["--access", "key", "--secret", "secret", "--port", f"127.0.0.1:{port}", "--quiet", *tls]
-    server = subprocess.Popen([str(_PROGRAM), *listen, "posix", str(root / "data")], stdout=subprocess.DEVNULL)
+    server = Program(root / "server.log", VERSITYGW, *listen, "posix", root / "data")
     try:
-        await_port(server, port)
+        server.await_port("127.0.0.1", port)
         yield S3(f"https://127.0.0.1:{port}", root / "data", authority.certificate("ca"))
     finally:
-        server.terminate()
-        server.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def await_port(server: subprocess.Popen[bytes], port: int, address: str = "127.0.0.1") -> None:
-    """With time for the first build of the program."""
-    while server.poll() is None:
-        try:
-            socket.create_connection((address, port), timeout=1).close()
-            return
-        except OSError:
-            try:
-                server.wait(0.05)
-            except subprocess.TimeoutExpired:
-                continue
-    raise AssertionError(f"the S3 server ended with {server.returncode}")
+        server.stop()
