@@ -61,9 +61,17 @@ _SURFACE = (
 def _in_turn(head: bytes) -> list[bytes]:
     """The same head again and again, with bodies that are as long as it says, and with others."""
     hello, whole = head % 5 + b"hello", head % 13 + b'{"model":"m"}'
+    last = hello.replace(b"HTTP/1.1", b"HTTP/1.0")
     return [
         CUT.join(each)
-        for each in ((hello, whole), (whole, hello, hello), (hello, whole[:-1], b"}"), (hello, hello * 2))
+        for each in (
+            (hello, whole),
+            (whole, hello, hello),
+            (hello, whole[:-1], b"}"),
+            (hello, hello * 2),
+            (hello, hello + last, hello),
+            (head % 0,) * 35,
+        )
     ]
 
 

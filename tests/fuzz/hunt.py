@@ -12,28 +12,31 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 
-from .altered import altered, known
+from .altered import MAX_LENGTH, altered, known
 from .corpus import FAILED, found, keep, remember, seeds
 from .targets import TARGETS, Target
 
-_MAX_LENGTH = 2000
 
+def hunt(name: str, seconds: float, chance: int = 0) -> str:
+    """A line of the report. Raises `AssertionError` or whatever the target raised for the input that was found.
 
-def hunt(name: str, seconds: float) -> str:
-    """A line of the report. Raises `AssertionError` or whatever the target raised for the input that was found."""
+    The same `chance` leads to the same inputs, 0 to others each time.
+    """
     if importlib.util.find_spec("atheris") is None:
-        return by_chance(name, TARGETS[name], seconds)
+        return by_chance(name, TARGETS[name], seconds, chance=chance)
     with tempfile.TemporaryDirectory() as directory:
-        return _guided(name, seconds, Path(directory))
+        return _guided(name, seconds, chance, Path(directory))
 
 
-def _guided(name: str, seconds: float, work: Path) -> str:
+def _guided(name: str, seconds: float, chance: int, work: Path) -> str:
     grown, start = (_made(work / each) for each in ("grown", "start"))
     _write(start, known(name))
-    report = _libfuzzer(name, f"-max_total_time={seconds:g}", "-print_final_stats=1", str(grown), str(start), work=work)
+    options = f"-max_total_time={seconds:g}", f"-seed={chance}", "-print_final_stats=1"
+    report = _libfuzzer(name, *options, str(grown), str(start), work=work)
     tried = re.search(r"stat::number_of_executed_units:\s+(\d+)", report)
     reached = re.findall(r"cov: (\d+)", report)
     for crash in [path for kind in ("crash-*", "timeout-*", "oom-*") for path in work.glob(kind)]:
@@ -49,7 +52,7 @@ def _guided(name: str, seconds: float, work: Path) -> str:
 
 
 def _libfuzzer(name: str, *arguments: str, work: Path) -> str:
-    fixed = [f"-max_len={_MAX_LENGTH}", f"-artifact_prefix={work}/", "-timeout=10", "-rss_limit_mb=2048"]
+    fixed = [f"-max_len={MAX_LENGTH}", f"-artifact_prefix={work}/", "-timeout=10", "-rss_limit_mb=2048"]
     command = [sys.executable, "-m", "tests.fuzz.guided", name, *fixed, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     return done.stdout + done.stderr
@@ -65,9 +68,10 @@ def _write(directory: Path, inputs: Iterable[bytes]) -> None:
         (directory / f"{number:05}").write_bytes(data)
 
 
-def by_chance(name: str, target: Target, seconds: float, directory: Path = FAILED) -> str:
+def by_chance(name: str, target: Target, seconds: float, directory: Path = FAILED, chance: int = 0) -> str:
     tried, rounds, end = 0, 0, time.monotonic() + seconds
     last = b""
+    order = Random(chance or None)
 
     @settings(max_examples=500, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(altered(name))
@@ -79,7 +83,7 @@ def by_chance(name: str, target: Target, seconds: float, directory: Path = FAILE
     try:
         while time.monotonic() < end or not rounds:
             rounds += 1
-            attempt()
+            seed(order.getrandbits(32))(attempt)()
     except BaseException:  # hypothesis ends with the smallest input that it found
         print(f"{name}: kept in {remember(name, [last], directory)}, because it does harm: {last!r}")
         raise

@@ -53,14 +53,17 @@ def with_names(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-async def explore(seconds: float) -> str:
-    """A line of the report. Raises `AssertionError` with what schemathesis says; the requests are kept."""
+async def explore(seconds: float, chance: int = 0) -> str:
+    """A line of the report. Raises `AssertionError` with what schemathesis says; the requests are kept.
+
+    The same `chance` leads to the same requests, 0 to others each time.
+    """
     async with served() as w:
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "openapi.json"
             path.write_text(json.dumps(with_names(openapi())))
             events = Path(directory) / "events"
-            report, status = await _run(path, events, f"http://127.0.0.1:{w.gateway.port}", seconds)
+            report, status = await _run(path, events, f"http://127.0.0.1:{w.gateway.port}", seconds, chance)
             failed = failed_requests(events.read_text().splitlines()) if events.exists() else []
     if status:
         kept = f"{len(failed)} requests are kept in {remember('surface', failed)}" if failed else "no request is kept"
@@ -69,10 +72,10 @@ async def explore(seconds: float) -> str:
     return f"schemathesis: {cases[1] if cases else '?'} requests made from the OpenAPI document"
 
 
-async def _run(document: Path, events: Path, url: str, seconds: float) -> tuple[str, int]:
+async def _run(document: Path, events: Path, url: str, seconds: float, chance: int) -> tuple[str, int]:
     options = ["--url", url, "--checks", CHECKS, "--max-time", f"{seconds:.0f}", "--no-color", "--warnings", "off"]
     options += ["--report", "ndjson", "--report-ndjson-path", str(events)]
-    options += ["--output-sanitize", "false"]
+    options += ["--output-sanitize", "false", *(["--seed", str(chance)] if chance else [])]
     command = [sys.executable, "-m", "schemathesis.cli", "run", str(document), *options]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=document.parent

@@ -105,7 +105,7 @@ class Receiver:
         if self.refusal is not None:
             return
         before, taken = self.phase, len(self.ready)
-        if self._repeated is not None and before is Phase.IDLE:
+        if self._repeated is not None and before is Phase.IDLE and taken < MAX_PIPELINED:
             start = self._repeats.body_start(data)
             if start and len(data) - start <= self._max_body_bytes:
                 self.ready.append(_again(self._repeated, data[start:]))
@@ -181,6 +181,8 @@ class Receiver:
             self._refuse(too_large(self._max_body_bytes))
         self.ready.append(request)
         self.current = None
+        if not request.keep_alive:  # nothing may come after it, known or not
+            self._repeated = None
         self._body_bytes_fed = 0
         self.phase = Phase.IDLE
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubeai.gateway.receiver import MAX_PIPELINED, Phase, Receiver, Request
@@ -259,10 +259,12 @@ MESSAGES = [
 ]
 
 
-@given(st.lists(st.sampled_from(MESSAGES), max_size=12))
-def test_a_head_that_comes_again_means_what_the_parser_says(messages: list[bytes]) -> None:
+@given(st.lists(st.lists(st.sampled_from(MESSAGES), min_size=1, max_size=3).map(b"".join), max_size=12))
+@example([MESSAGES[0], MESSAGES[9] + MESSAGES[6], MESSAGES[0]])  # known, but nothing may come behind a close
+@example([MESSAGES[0]] * (MAX_PIPELINED + 1))
+def test_a_head_that_comes_again_means_what_the_parser_says(reads: list[bytes]) -> None:
     # Fed byte by byte nothing is recognised, so that the parser is the judge.
-    at_once, judged = fed(*messages), fed(*[bytes([byte]) for message in messages for byte in message])
+    at_once, judged = fed(*reads), fed(*[bytes([byte]) for read in reads for byte in read])
     assert list(at_once.ready) == list(judged.ready)
     assert repr(at_once.refusal) == repr(judged.refusal)
     assert at_once.phase is judged.phase or at_once.refusal is not None
