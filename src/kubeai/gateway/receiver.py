@@ -206,9 +206,11 @@ class Receiver:
         self._repeated = _again(request, b"") if plain and self._repeats.learn(data) else None
 
     def _account(self, fed: int, before: Phase, *, alone: bool) -> None:
-        """A message is not complete: bound what is kept of it."""
+        """A message is not complete: bound what is kept of it.
+
+        After other requests in the same read its beginning is not counted: it is less than one read.
+        """
         if self.phase is Phase.HEAD:
-            # After other requests in the same read the beginning is not counted: it is less than one read.
             self._head_bytes += fed if alone else 0
             if self._head_bytes > self._max_head_bytes:
                 self.refusal = headers_too_large(self._max_head_bytes)
@@ -217,7 +219,7 @@ class Receiver:
             self._large += chunk
         self._chunks.clear()
         size = len(self._large)
-        if before is Phase.BODY:
+        if before is Phase.BODY and alone:
             self._body_bytes_fed += fed
         if size > self._max_body_bytes:
             self.refusal = too_large(self._max_body_bytes)

@@ -170,6 +170,13 @@ def test_pipelined_requests_are_bounded() -> None:
     assert result.refusal is not None
 
 
+def test_a_body_that_begins_behind_a_large_one_is_no_overhead() -> None:
+    data = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 1000\r\n\r\n" + b"x" * 1000
+    cut = len(data) - 990
+    requests = read(data[:cut], data[cut:] + data[: cut - 9], data[cut - 9 :])
+    assert [len(request.body) for request in requests] == [1000, 1000]
+
+
 def test_the_phase_tells_what_is_awaited() -> None:
     result = receiver()
     phases = []
