@@ -152,12 +152,12 @@ class Client(asyncio.Protocol):
         self._await_more()
 
     def data_received(self, data: bytes) -> None:
-        if self._request is not None:
-            self._keep(data)
-        elif self._lingering:
+        if self._lingering:
             self._lingered_bytes += len(data)
             if self._lingered_bytes > self._door.limits.max_linger_bytes:
                 self._transport.abort()
+        elif self._request is not None or self._writing_paused:
+            self._keep(data)
         else:
             self._receiver.feed(data)
             self._proceed()
@@ -168,7 +168,9 @@ class Client(asyncio.Protocol):
         One that ends it in the midst of an answer is taken to be gone.
         """
         self._ended = True
-        if self._request is None or self._framing is not None:
+        if self._request is None:
+            return self._writing_paused  # it may have asked for more
+        if self._framing is not None:
             return False
         self._probe = Probe(self._transport, self._request.http11)
         return True
@@ -181,10 +183,12 @@ class Client(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        if self._request is not None:
-            self.deadline = NEVER
         if self._source is not None:
             self._source.resume()
+        if self._request is not None:
+            self.deadline = NEVER
+        else:
+            self._proceed()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._door.deadlines.discard(self)
@@ -196,10 +200,12 @@ class Client(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline of the present state has passed."""
         phase = self._receiver.phase
-        if self._request is None and not self._lingering and phase is not Phase.IDLE:
+        if self._request is not None or self._lingering or self._writing_paused:
+            self.broken()
+        elif phase is not Phase.IDLE:
             what = "headers" if phase is Phase.HEAD else "body"
             self._refuse(request_timeout(f"The request's {what} did not arrive in time."))
-        elif self._request is None and not self._lingering and not self._transport.get_write_buffer_size():
+        elif not self._transport.get_write_buffer_size():
             self._transport.close()
         else:
             self.broken()
@@ -207,9 +213,9 @@ class Client(asyncio.Protocol):
     # Requests
 
     def _proceed(self) -> None:
-        """No request is in hand: take the next one, or wait for it."""
+        """No request is in hand: take the next one, or wait for it. Who does not read gets no more answers."""
         receiver = self._receiver
-        while self._request is None and not self._lingering and not self._transport.is_closing():
+        while not (self._request or self._lingering or self._writing_paused or self._transport.is_closing()):
             if receiver.ready:
                 self._serve(receiver.ready.popleft())
             elif receiver.refusal is not None:

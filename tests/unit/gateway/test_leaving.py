@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from contextlib import suppress
 
 import pytest
 import uvloop
@@ -149,6 +150,52 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
         client = await asked(w, e)
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await within(e.ended.get())
+        await until(lambda: w.gateway.clients == 0)
+
+
+async def answering_largely(line: Line) -> None:
+    """Answers requests over one connection, and falls silent in the midst of the last answer."""
+    for _ in range(MANY):
+        await line.request()
+        await line.send(ok(b"x" * 65536))
+    await streaming(line)
+
+
+MANY = 300
+
+
+async def test_a_client_that_asks_on_and_reads_nothing_is_held_back() -> None:
+    # fault P7
+    sent = 0
+
+    async def ask_on() -> None:
+        nonlocal sent
+        for _ in range(MANY):
+            await client.send(chat(text="x" * 50_000))
+            sent += 1
+
+    async with world() as w, engine(answering_largely) as e:
+        w.serve(e)
+        client = await w.connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        asking = asyncio.create_task(ask_on())
+        await still(lambda: sent)
+        assert sent < MANY, "everything was answered although nobody read it"
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert {len((await client.read()).body) for _ in range(MANY)} == {65536}
+        await within(asking)
+
+
+async def test_a_client_that_asks_on_and_reads_nothing_is_cut_off() -> None:
+    # fault P7
+    limits = Limits(sweep_interval_s=0.02, send_timeout_s=0.5)
+    async with world(limits=limits) as w, engine(answering_largely) as e:
+        w.serve(e)
+        client = await w.connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        with suppress(ConnectionError):
+            for _ in range(MANY + 1):
+                await client.send(chat(text="x" * 20_000))
         await until(lambda: w.gateway.clients == 0)
 
 
