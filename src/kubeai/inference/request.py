@@ -172,8 +172,12 @@ def _value_end(body: Body, start: int) -> int:
     return len(body)
 
 
-def _key(token: re.Match[bytes]) -> str:
-    return msgspec.json.decode(token[0][: token.start(1) - token.start()], type=str)
+def _key(token: re.Match[bytes]) -> str | None:
+    """None for one that is not UTF-8: `ModelFinder` passes those over, too."""
+    try:
+        return msgspec.json.decode(token[0][: token.start(1) - token.start()], type=str)
+    except DECODE_ERRORS:
+        return None
 
 
 def _malformed(body: Body, error: Exception) -> OpenAIError:

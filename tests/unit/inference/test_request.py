@@ -24,6 +24,8 @@ NAMED = {
     "a key written with escapes": (b'{"mod\\u0065l":"a"}', "a"),
     "a value written with escapes": (b'{"model":"\\u0061"}', "a"),
     "text that is not UTF-8, elsewhere": (b'{"text":"\xff","model":"a"}', "a"),
+    "a key that is not UTF-8": (b'{"\xff":1,"model":"a"}', "a"),
+    "a key that is not UTF-8, with escapes": (b'{"\xff\\n":1,"model":"a"}', "a"),
 }
 
 
