@@ -20,6 +20,8 @@ _Header = tuple[bytes, bytes]
 _BEARER = b"bearer "
 #: In which a key stands alone; OpenAI's own clients use Authorization.
 _KEY_HEADERS = (b"x-api-key", b"api-key")
+#: Neither a selector nor a number.
+_NONSENSE = "("
 #: What must not be heard of behind the gateway.
 PRIVATE = frozenset({b"authorization", *_KEY_HEADERS})
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -54,7 +56,7 @@ class Credentials:
         digest = digest_of(key) if key else b""
         user = _text(headers, self._user) if self._proxy is not None else ""
         if user:
-            return Presented(digest, user, _text(headers, self._selector), _text(headers, self._priority))
+            return Presented(digest, user, _rule(headers, self._selector), _rule(headers, self._priority))
         return Presented(digest) if digest else NOTHING
 
 
@@ -85,6 +87,11 @@ def _key(headers: Sequence[_Header]) -> bytes:
         if name in _KEY_HEADERS:
             found = value
     return found
+
+
+def _rule(headers: Sequence[_Header], name: bytes) -> str:
+    """What binds the user. Said twice, one of the two may be his own: then it must not open anything (see `Gate`)."""
+    return _NONSENSE if sum(key == name for key, _ in headers) > 1 else _text(headers, name)
 
 
 def _text(headers: Sequence[_Header], name: bytes) -> str:

@@ -132,6 +132,16 @@ async def test_a_trusted_proxy_names_its_users() -> None:
         assert (await w.send(chat(b"/v1/chat/completions"))).status == 401
 
 
+async def test_a_user_cannot_widen_what_the_proxy_lets_him_use() -> None:
+    # fault P15
+    async with world(*MODELS, gate=gate(trustedProxy=PROXY)) as w, engine() as e:
+        w.serve(e)
+        for his, the_proxys in ((b"", b"team=b"), (b"team=a", b"team=b"), (b"team in (a", b"b)")):
+            headers = [b"X-User: eve", b"X-Models: " + his, b"X-Models: " + the_proxys]
+            assert (await w.send(chat(b"/v1/chat/completions", *headers))).status == 403
+        assert e.requests == []
+
+
 async def test_probes_need_no_key_and_metrics_are_for_this_machine() -> None:
     async with world(gate=gate(key())) as w:
         assert [(await w.send(get(path))).status for path in (b"/healthz", b"/readyz", b"/metrics")] == [200] * 3
