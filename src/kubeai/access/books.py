@@ -165,7 +165,11 @@ class Books:
 
 def asked_of(query: str) -> Asked:
     """What `/usage?QUERY` asks for. Raises `OpenAIError` (400)."""
-    given = {name: values[-1] for name, values in parse_qs(query, max_num_fields=20).items()}
+    try:
+        fields = parse_qs(query, max_num_fields=20)
+    except ValueError as error:
+        raise invalid_request(f"The query cannot be understood: {error}.") from None
+    given = {name: values[-1] for name, values in fields.items()}
     for name in ("from", "to"):
         if name in given and not _DATE.fullmatch(given[name]):
             raise invalid_request(f"'{name}' must be a date such as 2026-01-31.", param=name)

@@ -128,7 +128,10 @@ class Service:
         return None if request.method in _READ else _wrong_method(request, path, b"GET, HEAD")
 
     def _models(self, request: Request) -> Reply:
-        query = parse_qs(request.query.decode("latin-1"), max_num_fields=100)
+        try:
+            query = parse_qs(request.query.decode("latin-1"), max_num_fields=100)
+        except ValueError as error:
+            raise invalid_request(f"The query cannot be understood: {error}.") from None
         caller = self._gate.identify(request.head.presented)
         entries = self._directory.entries(query.get("feature", []), _selectors(request, caller))
         return json_reply({"object": "list", "data": entries})

@@ -179,6 +179,7 @@ async def test_models_are_listed_by_feature_and_found_one_by_one() -> None:
         assert (listed["object"], [m["id"] for m in listed["data"]]) == ("list", ["embed"])
         assert (await get(w, "/v1/models/embed")).json["features"] == ["TextEmbedding"]
         assert (await get(w, "/openai/v1/models/none")).code == "model_not_found"
+        assert (await get(w, "/v1/models?" + "&" * 200)).status == 400
 
 
 async def test_probes_say_whether_it_lives_and_is_ready() -> None:

@@ -122,6 +122,7 @@ async def test_tokens_a_minute_are_limited_by_what_engines_say() -> None:
         pytest.param([], b"", 401, id="without a key"),
         pytest.param([ALICE], b"?key=bob", 403, id="of another key"),
         pytest.param([ALICE], b"?from=yesterday", 400, id="from no date"),
+        pytest.param([ALICE], b"?" + b"&" * 200, 400, id="too much at once"),
         pytest.param([ALICE], b"?key=alice&from=2026-01-01&to=2026-12-31&model=m", 200, id="of one's own"),
     ],
 )
