@@ -296,13 +296,11 @@ class Upstream(asyncio.Protocol):
         """Ready for the next exchange, or closed."""
         self._exchange = None
         exchange.finish(outcome)
-        if not self._complete:
-            self._transport.abort()
-        elif agreed and self._keeps_alive and not self._transport.get_write_buffer_size():
+        if self._complete and agreed and self._keeps_alive and not self._transport.get_write_buffer_size():
             self._renew()
             self._on_free(self)
-        else:  # it wants to be closed, or answered before it had read the whole request
-            self._transport.close()
+        else:  # it wants to be closed, or answered before it had read the whole request, which it may never do
+            self._transport.abort()
 
     def _renew(self) -> None:
         self._head = None

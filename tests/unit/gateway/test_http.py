@@ -312,6 +312,22 @@ async def test_an_engine_that_answers_before_it_has_read_everything_is_not_used_
         assert e.connections == 2
 
 
+async def test_an_engine_that_answers_and_never_reads_the_rest_is_left() -> None:
+    # fault P7
+    hangs = asyncio.Event()
+
+    async def script(line: Line) -> None:
+        line.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await line.send(ok(b"no", status=b"413 Too Large"))
+        await hangs.wait()
+
+    async with world() as w, engine(script) as e:
+        w.serve(e)
+        assert (await w.ask(text="x" * 20_000_000)).status == 413
+        await until(lambda: w.gateway._pool.size == 0)
+        hangs.set()
+
+
 async def test_errors_of_the_protocol_have_openais_shape() -> None:
     # fault P10
     async with world() as w:
