@@ -95,6 +95,8 @@ class Receiver:
         self._chunks: list[bytes] = []
         self._large = bytearray()
         self._body_bytes_fed = 0
+        #: Since the last of the body came: chunk extensions, or trailers, which are kept until the request is whole.
+        self._bodiless_bytes = 0
         #: The request offers to go on in another protocol; its body does not come to us then.
         self._upgrade = False
         self.on_body = self._chunks.append
@@ -183,7 +185,7 @@ class Receiver:
         self.current = None
         if not request.keep_alive:  # nothing may come after it, known or not
             self._repeated = None
-        self._body_bytes_fed = 0
+        self._body_bytes_fed = self._bodiless_bytes = 0
         self.phase = Phase.IDLE
 
     # Bounds and refusals
@@ -215,15 +217,19 @@ class Receiver:
             if self._head_bytes > self._max_head_bytes:
                 self.refusal = headers_too_large(self._max_head_bytes)
             return
+        if before is Phase.BODY and alone:
+            self._body_bytes_fed += fed
+            self._bodiless_bytes = 0 if self._chunks else self._bodiless_bytes + fed
         for chunk in self._chunks:
             self._large += chunk
         self._chunks.clear()
         size = len(self._large)
-        if before is Phase.BODY and alone:
-            self._body_bytes_fed += fed
         if size > self._max_body_bytes:
             self.refusal = too_large(self._max_body_bytes)
-        elif self._body_bytes_fed > self._max_head_bytes + _CHUNK_OVERHEAD * size:
+        elif (
+            self._bodiless_bytes > self._max_head_bytes
+            or self._body_bytes_fed > self._max_head_bytes + _CHUNK_OVERHEAD * size
+        ):
             self.refusal = headers_too_large(self._max_head_bytes)  # chunk extensions or trailers without end
 
     def _decline_upgrade(self, rest: bytes) -> None:

@@ -140,6 +140,16 @@ LARGE = {
         413,
     ),
     "chunk extensions without end": (b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 3000, 100, 431),
+    "trailers without end behind a body": (
+        b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n" + b"A: b\r\n" * 1000,
+        100,
+        431,
+    ),
+    "one long trailer behind a body": (
+        b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + b"x" * 1000 + b"\r\n0\r\nA: " + b"b" * 5000,
+        100,
+        431,
+    ),
     "trailers without end": (b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 1000, 100, 431),
 }
 
