@@ -38,8 +38,8 @@ def ends_chunk(data: bytes, pieces: Sequence[bytes]) -> bool:
     """Whether `data`, of which a parser made these pieces of a body, certainly ends with the end of a chunk.
 
     Behind the last piece stands nothing but the end of its chunk then. A piece that looks like such an end itself may
-    be the beginning of a longer one.
+    be the beginning of a longer one, and one that ends no event may look like the size of the next chunk.
     """
-    if not pieces or not data.endswith(_CRLF) or pieces[-1].endswith(_CRLF):
+    if not pieces or not data.endswith(_EVENT_END) or pieces[-1].endswith(_CRLF):
         return False
     return data.endswith(pieces[-1], 0, len(data) - len(_CRLF))

@@ -118,6 +118,11 @@ async def test_events_that_come_one_by_one_go_on_as_they_come() -> None:
     assert (client.body, client.relayed) == (b"data: {}\n\n" * 8, 4)
 
 
+async def test_a_piece_may_look_like_the_size_of_the_next_chunk() -> None:
+    client = await received([HEAD + b"1\r\nf\r\nf\r\n", b"a\r\ndata: {}\n\n\r\n", b"\r\n0\r\n\r\n"])
+    assert client.body == b"fa\r\ndata: {}\n\n\r\n"
+
+
 async def test_a_body_may_begin_with_what_looks_like_the_end_of_a_chunk() -> None:
     client = await received([HEAD + b"b\r\n\r\n\r\n", b"2\r\n\n\n\r\n", b"\r\n0\r\n\r\n"])
     assert client.body == b"\r\n\r\n2\r\n\n\n\r\n"
