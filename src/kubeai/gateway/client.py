@@ -287,6 +287,8 @@ class Client(asyncio.Protocol):
             if door.watchers:
                 self._show(request, answer)
             self._task = self._loop.create_task(self._dispatch(answer, request))
+            if self._ended:
+                self._probe = Probe(self._transport, request.http11)
 
     async def _dispatch(self, call: Call, request: Request) -> None:
         keep_alive = False

@@ -96,6 +96,25 @@ async def test_requests_behind_the_end_of_the_clients_side_are_answered() -> Non
         assert data.count(b"HTTP/1.1 200 OK") == 2
 
 
+async def test_a_client_that_ended_its_side_and_leaves_before_its_second_answer_is_noticed() -> None:
+    # fault P12
+    async def second(line: Line) -> None:
+        await line.request()
+        await line.send(ok())
+        await computing(line)
+
+    async with world() as w, engine(second) as e:
+        w.serve(e)
+        client = await w.connect()
+        await client.send(chat(), chat())
+        client.end()
+        while (await client.read()).status != 200:
+            pass
+        await until(lambda: len(e.requests) == 2)
+        client.reset()
+        await within(e.ended.get())
+
+
 async def test_a_client_that_leaves_in_the_midst_of_its_request_is_forgotten() -> None:
     async with world() as w:
         client = await w.connect()
