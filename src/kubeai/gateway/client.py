@@ -448,6 +448,8 @@ class Client(asyncio.Protocol):
             self._heartbeat.fail(error)
             self._status = error.status
             return
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         self._reply(error_reply(error, request.path), request)
 
     def _cors_lines(self, request: Request | None) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import Any
 
 import openai
 import pytest
 
+from kubeai.gateway.heartbeat import Heartbeat
 from tests.builders import model
 
 from .engine import Line, Script, answering, engine, ok
@@ -191,6 +193,16 @@ async def test_a_stop_is_an_event() -> None:
         await within(w.gateway.drain(0.05))
         assert error_in(await rest(client))["error"]["code"] == "shutting_down"
         assert await client.rest() == b""
+
+
+async def test_a_stop_before_the_first_beat_leaves_none() -> None:
+    async with world(streamHeartbeat=0.2) as w:
+        client = await waiting(w)
+        await within(w.gateway.drain(0.01))
+        assert (await client.read()).status == 503
+        await until(w.at_rest)
+        gc.collect()
+        assert not [each for each in gc.get_objects() if isinstance(each, Heartbeat)]
 
 
 async def test_a_client_that_leaves_is_waited_for_no_more() -> None:
