@@ -289,6 +289,8 @@ class Client(asyncio.Protocol):
             self._task = self._loop.create_task(self._dispatch(answer, request))
             if self._ended:
                 self._probe = Probe(self._transport, request.http11)
+            elif self._reading_paused:
+                self._probe_unread()
 
     async def _dispatch(self, call: Call, request: Request) -> None:
         keep_alive = False
@@ -364,6 +366,13 @@ class Client(asyncio.Protocol):
         if self._pending_bytes > self._door.limits.max_pending_bytes and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
+            self._probe_unread()
+
+    def _probe_unread(self) -> None:
+        """While nothing is read a client that leaves looks like one that waits. One of HTTP/1.0 cannot be asked."""
+        request = self._request
+        if request is not None and request.http11 and self._framing is None and self._probe is None:
+            self._probe = Probe(self._transport, http11=True, patient=True)
 
     # The answer
 

@@ -14,16 +14,20 @@ from .response import CONTINUE
 #: The refusal of one write is learnt with the next: the first two follow each other closely.
 _PAUSES_S = (0.05, 0.25, 1.0, 3.0)
 _STEADY_PAUSE_S = 10.0
+_PATIENT_PAUSE_S = 1.0
 
 
 class Probe:
     """Probes until it is stopped, or the connection is lost."""
 
-    def __init__(self, transport: asyncio.Transport, http11: bool) -> None:
+    def __init__(self, transport: asyncio.Transport, http11: bool, *, patient: bool = False) -> None:
+        """`patient`: nothing says that the client is gone, and most answers come before it needs to be asked."""
         self._transport = transport
         self._sent = 0
         self._timer: asyncio.TimerHandle | None = None
-        if http11:
+        if http11 and patient:
+            self._wait(_PATIENT_PAUSE_S)
+        elif http11:
             self._send()
         else:  # interim answers are not known there: nothing to tell the two apart by
             transport.abort()
@@ -39,4 +43,7 @@ class Probe:
         self._transport.write(CONTINUE)
         pause_s = _PAUSES_S[self._sent] if self._sent < len(_PAUSES_S) else _STEADY_PAUSE_S
         self._sent += 1
+        self._wait(pause_s)
+
+    def _wait(self, pause_s: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(pause_s, self._send)

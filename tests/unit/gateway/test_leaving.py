@@ -57,6 +57,18 @@ async def test_the_engine_stops_computing_for_a_client_that_left(leave) -> None:
 
 
 @pytest.mark.parametrize("leave", LEAVE.values(), ids=LEAVE.keys())
+async def test_a_client_that_asked_on_and_left_is_noticed(leave) -> None:  # type: ignore[no-untyped-def]
+    # fault P12
+    async with world() as w, engine(computing) as e:
+        w.serve(e)
+        client = await asked(w, e)
+        client.writer.write(chat(text="x" * 100_000))  # more than is read while an answer is awaited
+        assert (await client.read()).status == 100
+        leave(client)
+        await within(e.ended.get())
+
+
+@pytest.mark.parametrize("leave", LEAVE.values(), ids=LEAVE.keys())
 async def test_the_engine_stops_streaming_to_a_client_that_left(leave) -> None:  # type: ignore[no-untyped-def]
     # fault P12
     async with world() as w, engine(streaming) as e:
