@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kubeai.api.k8s.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS
+from kubeai.api.k8s.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS, Resource
 from kubeai.embedded.node.process import Process, ProcessRecord, boot_id, start_time
 from tests.builders import container
 from tests.unit.embedded.node.machine import DEADLINE_S, Machine, manifest, python, server_state, web_server
@@ -141,6 +142,26 @@ async def test_a_missing_secret_is_waited_for(local: Machine) -> None:
         assert server_state(status)["waiting"]["message"] == 'secret "later" not found'
         await local.client.create(SECRETS, {"metadata": {"name": "later"}, "data": {"key": "eA=="}})
         await local.until_ready("p")
+
+
+async def test_a_pod_whose_start_hangs_can_be_deleted(local: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, held = asyncio.Event(), asyncio.Event()
+    get = local.client.get
+
+    async def hanging(resource: Resource, *args: Any, **options: Any) -> Any:
+        if resource == SECRETS:
+            asked.set()
+            await held.wait()
+        return await get(resource, *args, **options)
+
+    monkeypatch.setattr(local.client, "get", hanging)
+    env = [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "key"}}}]
+    async with local.agent():
+        await local.create(manifest("p", container(env=env)))
+        await local.until("p", lambda s: s.get("podIP"))
+        await asyncio.wait_for(asked.wait(), DEADLINE_S)
+        await local.client.delete(PODS, "p")
+        await local.until_gone("p")
 
 
 async def test_an_init_container_prepares_a_shared_volume(local: Machine) -> None:
