@@ -104,6 +104,22 @@ async def test_a_program_that_does_not_exist_is_named(local: Machine) -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"args": ["a\0b"]}, "RunContainerError"),
+        ({"env": [{"name": "A", "value": "a\0b"}]}, "RunContainerError"),
+        ({"workingDir": "/a\0b"}, "CreateContainerConfigError"),
+    ],
+)
+async def test_what_no_process_can_be_given_is_said(local: Machine, fields: dict[str, Any], reason: str) -> None:
+    async with local.agent():
+        await local.create(manifest("p", container(command=["true"], **fields)))
+        status = await local.until("p", lambda s: "message" in server_state(s).get("waiting", {}))
+    assert server_state(status)["waiting"]["reason"] == reason
+    assert "embedded null byte" in server_state(status)["waiting"]["message"]
+
+
 async def test_environment_and_volumes_reach_the_process(local: Machine) -> None:
     await local.client.create(SECRETS, {"metadata": {"name": "s"}, "data": {"key": "c2VjcmV0"}})
     await local.client.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"file": "content"}})
