@@ -210,9 +210,16 @@ class NodeAgent:
         while True:
             await self._look.wait()
             self._look.clear()
-            for pod in sorted(self._informer.all(), key=lambda pod: pod.age_key):
-                if pod.uid not in self._tenants and not pod.finished and pod.grace_s is None:
+            for seen in sorted(self._informer.all(), key=lambda pod: pod.age_key):
+                # As it is now: refusing those before it took time.
+                pod = self._current(seen)
+                if pod and pod.uid not in self._tenants and not pod.finished and pod.grace_s is None:
                     await self._consider(pod)
+
+    def _current(self, seen: NodePod) -> NodePod | None:
+        """The same Pod as the API server tells of it now."""
+        pod = self._informer.get(seen.namespace, seen.name)
+        return pod if pod is not None and pod.uid == seen.uid else None
 
     async def _consider(self, pod: NodePod) -> None:
         assert self._capacity is not None

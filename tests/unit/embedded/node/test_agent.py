@@ -54,6 +54,31 @@ async def test_a_pod_that_does_not_fit_waits_with_the_reason_until_there_is_room
         await local.until_ready("second")
 
 
+async def test_a_pod_that_is_deleted_while_another_is_refused_gets_no_seat(
+    local: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing, held = asyncio.Event(), asyncio.Event()
+    patch = local.client.patch
+
+    async def slow(resource: Resource, name: str, *args: Any, **options: Any) -> Any:
+        if name == "a":
+            refusing.set()
+            await held.wait()
+        return await patch(resource, name, *args, **options)
+
+    monkeypatch.setattr(local.client, "patch", slow)
+    await local.create(manifest("a", container(resources={"requests": {"cpu": "99"}})))
+    uid = await local.create(manifest("b", container(command=["sleep", "600"])))
+    async with local.agent():
+        await asyncio.wait_for(refusing.wait(), DEADLINE_S)
+        await local.client.delete(PODS, "b")
+        await local.until_gone("b")
+        held.set()
+        await local.create(manifest("c", web_server()))
+        await local.until_ready("c")
+        assert not (local.data_dir / "pods" / uid).exists()
+
+
 @pytest.mark.parametrize(("limit", "seen"), [("1Gi", "1Gi"), (None, "None")])
 async def test_every_container_is_told_the_limit_of_the_cache(local: Machine, limit: str | None, seen: str) -> None:
     tell = python("import os; print(os.environ['KUBEAI_CACHE_DIR'], os.environ.get('KUBEAI_CACHE_LIMIT'))")
