@@ -288,10 +288,14 @@ class NodeAgent:
 
     async def _keep(self, pod: NodePod, tenant: Tenant) -> None:
         """The Pod's whole stay."""
+        failed = False
         try:
             await tenant.runner.run()
         except Exception as error:  # a bug of ours in one Pod must not take the others down; it is told loudly
             log.exception("the runner of pod %s failed", pod.name)
+            failed = True
+            for process in _processes(self._machine.pod_dir(pod.uid)).values():
+                process.kill()
             tenant.writer.report(failed_status("NodeAgentError", f"the node agent failed: {error!r}"))
             await tenant.writer.flush(5)
         if self._leaving:
@@ -301,6 +305,9 @@ class NodeAgent:
         self._commands.dismiss(pod.uid)
         remove_pod_files(self._machine.pod_dir(pod.uid))
         self._look.set()
+        current = self._current(pod)
+        if failed and current and current.grace_s is None:
+            return  # nobody has asked it to go: it stays, to be looked at
         await tenant.writer.finish()
 
     # --- the end ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ from tests.unit.embedded.node.machine import DEADLINE_S, Machine, manifest, pyth
 async def get(url: str) -> int:
     with await asyncio.to_thread(urllib.request.urlopen, url) as answer:
         return int(answer.status)
+
+
+async def until_nobody_listens(host: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                _, writer = await asyncio.open_connection(host, 8000)
+                writer.close()
 
 
 async def test_the_machine_registers_as_a_node_with_what_it_has(local: Machine) -> None:
@@ -237,6 +246,20 @@ async def test_helpers_of_a_dead_server_do_not_stay(local: Machine) -> None:
         helper = int(await local.log("p", uid))
     left = ProcessRecord(helper, start_time(helper) or "", boot_id())
     await asyncio.wait_for(Process(left).wait(), DEADLINE_S)
+
+
+async def test_a_pod_whose_runner_fails_leaves_no_process_and_says_so(
+    local: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with local.agent():
+        await local.create(manifest("p", web_server()))
+        address = (await local.until_ready("p"))["podIP"]
+        monkeypatch.setattr("kubeai.embedded.node.runner.wake_at", None)
+        status = await local.until("p", lambda s: s.get("reason") == "NodeAgentError")
+        assert status["phase"] == "Failed"
+        await until_nobody_listens(address)
+        # Who wants it replaced sees how it ended; gone, it would be made anew at once, again and again.
+        assert (await local.client.get(PODS, "p"))["status"]["phase"] == "Failed"
 
 
 async def test_stopping_the_agent_stops_the_processes_and_starting_it_brings_them_back(local: Machine) -> None:
