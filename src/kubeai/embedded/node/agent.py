@@ -93,6 +93,8 @@ class NodeAgent:
         self._commands = commands or PodCommands()
         #: by uid; an entry exists from the Pod's seat until its last process is gone
         self._tenants: dict[str, Tenant] = {}
+        #: of those, and of Pods that the API server is still to forget
+        self._stays: set[asyncio.Task[None]] = set()
         self._recorder = EventRecorder(client, "kubeai-node", node_name)
         self._events: asyncio.Queue[tuple[NodePod, PodEvent]] = asyncio.Queue()
         self._settled = asyncio.Event()
@@ -276,10 +278,10 @@ class NodeAgent:
             tell(PodEvent("Normal", "Scheduled", f"The Pod runs on {self._node_name} at {seat.address.host}"))
         if pod.grace_s is not None:
             runner.delete(pod.grace_s)
-        tenant.tasks = [
-            asyncio.create_task(self._write(tenant, bound=bound)),
-            asyncio.create_task(self._keep(pod, tenant)),
-        ]
+        stay = asyncio.create_task(self._keep(pod, tenant))
+        self._stays.add(stay)
+        stay.add_done_callback(self._stays.discard)
+        tenant.tasks = [asyncio.create_task(self._write(tenant, bound=bound)), stay]
 
     async def _write(self, tenant: Tenant, *, bound: bool) -> None:
         if not bound:
@@ -325,7 +327,7 @@ class NodeAgent:
             await asyncio.gather(*(tenant.writer.flush(1) for tenant in self._tenants.values()))
             for uid in self._tenants:
                 free_memory(self._machine.pod_dir(uid))
-        tasks = [task for tenant in self._tenants.values() for task in tenant.tasks]
+        tasks = {task for tenant in self._tenants.values() for task in tenant.tasks} | self._stays
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
