@@ -120,7 +120,10 @@ def _local_files(url: ModelURL, _cache: Path, _progress: Progress) -> Mapping[st
     if root.is_file():
         return {root.name: root}
     selection = select(url)
-    return {name: file for name, file in files_below(root).items() if selection.has(name)}
+    files = {name: file for name, file in files_below(root).items() if selection.has(name)}
+    if missing := [name for name in selection.files if name not in files]:
+        raise LoadError(f"{url.raw}: there is no file {missing[0]} below {root}")
+    return files
 
 
 def _place(file: Path, target: Path) -> None:
