@@ -38,7 +38,7 @@ from .process import Process, alive, kill_strays, read_record
 from .reporting import PodWriter
 from .runner import Clock, PodRunner
 from .scheduling import free_resources, misfit, pod_requests
-from .seats import Seat, take_seat
+from .seats import Seat, read_seat, take_seat
 from .volumes import free_memory, remove_pod_files
 
 log = logging.getLogger(__name__)
@@ -197,9 +197,11 @@ class NodeAgent:
                     remove_pod_files(pod_dir)
         known: set[int] = set()
         for pod in sorted(pods.values(), key=lambda pod: pod.age_key):
-            running = _processes(self._machine.pod_dir(pod.uid))
+            pod_dir = self._machine.pod_dir(pod.uid)
+            running = _processes(pod_dir)
             known |= {process.pid for process in running.values()}
-            self._seat(pod, running)
+            if running or read_seat(pod_dir):  # the others are newcomers, whoever has bound them
+                self._seat(pod, running)
         if strays := kill_strays(self._data_dir, frozenset(known)):
             log.warning("killed %d processes of an earlier run that belonged to no Pod", len(strays))
         self._settled.set()
@@ -224,23 +226,28 @@ class NodeAgent:
         return pod if pod is not None and pod.uid == seen.uid else None
 
     async def _consider(self, pod: NodePod) -> None:
-        assert self._capacity is not None
-        seated = [pod_requests(tenant.spec) for tenant in self._tenants.values() if not tenant.runner.over]
         try:
-            requests = pod_requests(parse_pod(pod.body))
-        except (ValueError, KeyError, TypeError) as error:
+            message = self._place(pod)
+        except (ValueError, KeyError, TypeError, ArithmeticError) as error:
             await self._refuse(pod, failed_status("InvalidPod", f"this Pod cannot be read: {error!r}"))
             return
-        message = misfit(requests, free_resources(self._capacity.resources(), seated))
-        if message is None:
-            try:
-                self._seat(pod, {})
-                return
-            except (NoAddressError, OSError) as error:
-                message = f"this machine has no place for the Pod: {error}"
-                asyncio.get_running_loop().call_later(_SEAT_AGAIN_S, self._look.set)
-        self._events.put_nowait((pod, PodEvent("Warning", "FailedScheduling", message)))
-        await self._refuse(pod, unschedulable_status(message, pod.status, self._clock()))
+        if message is not None:
+            self._events.put_nowait((pod, PodEvent("Warning", "FailedScheduling", message)))
+            await self._refuse(pod, unschedulable_status(message, pod.status, self._clock()))
+
+    def _place(self, pod: NodePod) -> str | None:
+        """Give it a seat; why it has none."""
+        assert self._capacity is not None
+        seated = [pod_requests(tenant.spec) for tenant in self._tenants.values() if not tenant.runner.over]
+        requests = pod_requests(parse_pod(pod.body))
+        if message := misfit(requests, free_resources(self._capacity.resources(), seated)):
+            return message
+        try:
+            self._seat(pod, {})
+        except (NoAddressError, OSError) as error:
+            asyncio.get_running_loop().call_later(_SEAT_AGAIN_S, self._look.set)
+            return f"this machine has no place for the Pod: {error}"
+        return None
 
     async def _refuse(self, pod: NodePod, status: JSONObject) -> None:
         if all(pod.status.get(key) == value for key, value in status.items()):

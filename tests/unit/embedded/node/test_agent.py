@@ -88,6 +88,28 @@ async def test_a_pod_that_is_deleted_while_another_is_refused_gets_no_seat(
         assert not (local.data_dir / "pods" / uid).exists()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"readinessProbe": {"httpGet": {"port": 70000}}},
+        {"resources": {"requests": {"cpu": "1e400"}}},
+    ],
+)
+async def test_a_pod_that_no_machine_can_run_takes_no_other_down(local: Machine, fields: dict[str, Any]) -> None:
+    async with local.agent():
+        await local.create(manifest("nonsense", container(**fields)))
+        await local.until("nonsense", lambda s: s.get("conditions") or s.get("reason") == "InvalidPod")
+        await local.create(manifest("p", web_server()))
+        await local.until_ready("p")
+
+
+async def test_a_bound_pod_that_no_machine_can_run_keeps_no_node_from_starting(local: Machine) -> None:
+    probe = {"httpGet": {"port": 70000}}
+    await local.create(manifest("nonsense", container(readinessProbe=probe), nodeName="local"))
+    async with local.agent():
+        await local.until("nonsense", lambda s: s.get("reason") == "InvalidPod")
+
+
 @pytest.mark.parametrize(("limit", "seen"), [("1Gi", "1Gi"), (None, "None")])
 async def test_every_container_is_told_the_limit_of_the_cache(local: Machine, limit: str | None, seen: str) -> None:
     tell = python("import os; print(os.environ['KUBEAI_CACHE_DIR'], os.environ.get('KUBEAI_CACHE_LIMIT'))")
