@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -202,6 +202,9 @@ class NodeAgent:
             known |= {process.pid for process in running.values()}
             if running or read_seat(pod_dir):  # the others are newcomers, whoever has bound them
                 self._seat(pod, running)
+        for pod in self._informer.all():
+            if pod.node_name == self._node_name and pod.grace_s is not None and pod.uid not in self._tenants:
+                self._see_off(pod)
         if strays := kill_strays(self._data_dir, frozenset(known)):
             log.warning("killed %d processes of an earlier run that belonged to no Pod", len(strays))
         self._settled.set()
@@ -285,10 +288,18 @@ class NodeAgent:
             tell(PodEvent("Normal", "Scheduled", f"The Pod runs on {self._node_name} at {seat.address.host}"))
         if pod.grace_s is not None:
             runner.delete(pod.grace_s)
-        stay = asyncio.create_task(self._keep(pod, tenant))
-        self._stays.add(stay)
-        stay.add_done_callback(self._stays.discard)
+        stay = self._begin(self._keep(pod, tenant))
         tenant.tasks = [asyncio.create_task(self._write(tenant, bound=bound)), stay]
+
+    def _see_off(self, pod: NodePod) -> None:
+        """Nothing of it runs, and only we can let it go."""
+        self._begin(PodWriter(self._client, pod.namespace, pod.name, pod.uid).finish())
+
+    def _begin(self, stay: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(stay)
+        self._stays.add(task)
+        task.add_done_callback(self._stays.discard)
+        return task
 
     async def _write(self, tenant: Tenant, *, bound: bool) -> None:
         if not bound:

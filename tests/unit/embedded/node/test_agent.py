@@ -313,6 +313,15 @@ async def test_servers_that_survived_a_crash_are_adopted(local: Machine) -> None
         await get(f"http://{address}:8000/")
 
 
+@pytest.mark.parametrize("phase", ["Failed", "Running"])
+async def test_a_pod_that_ended_before_a_crash_and_was_to_go_goes(local: Machine, phase: str) -> None:
+    await local.create(manifest("p", web_server(), nodeName="local"))
+    await local.client.delete(PODS, "p")
+    await local.client.patch(PODS, "p", {"status": {"phase": phase}}, subresource="status")
+    async with local.agent():
+        await local.until_gone("p")
+
+
 async def test_a_process_whose_pod_is_gone_is_not_left_behind(local: Machine) -> None:
     async with local.agent(stop_grace_s=None):
         await local.create(manifest("p", web_server()))
