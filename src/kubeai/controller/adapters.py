@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import PurePosixPath
 
 from kubeai.api.k8s.objects import Pod
 from kubeai.api.k8s.resources import PODS
@@ -124,6 +125,8 @@ class PodState:
 
     def replica(self, now: float) -> Replica:
         rests = {name for name, attempt in self.failed.items() if attempt.rests_until > now}
+        # What is being removed must not be fetched at the same time.
+        removed = {PurePosixPath(name).parent.name for name in self.running if name.startswith(DIRECTORY)}
         return Replica(
             name=self.pod.uid,
             ready=self.pod.ready,
@@ -131,7 +134,7 @@ class PodState:
             served=self.served,
             fetched=frozenset(self.paths),
             left_at=self.left_at,
-            held=frozenset(self.running.keys() | rests),
+            held=frozenset(self.running.keys() | rests | removed),
         )
 
 

@@ -142,9 +142,10 @@ class APIServer:
             return await review(request, target)
         if request.method in ("GET", "HEAD"):
             return await self._handlers.handle(request, target)
-        response = await self._handlers.handle(request, target)
-        self._settle()
-        return response
+        try:
+            return await self._handlers.handle(request, target)
+        finally:  # of several objects some may be written before one is refused
+            self._settle()
 
     def _authorize(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").encode()

@@ -51,14 +51,20 @@ class Collector:
         if event.type != "DELETED":
             if entry.owners or entry.terminating:
                 self._pending[entry.key] = None
+            if event.before is not None and event.before.owners != entry.owners:
+                self._owners(event.before, store)
             return
         for dependent in store.dependents(entry.uid):
             self._pending[dependent.key] = None
+        self._owners(entry, store)
+        self._pending[Key(NAMESPACES.group_plural, "", entry.key.namespace)] = None
+        self._pending[Key(DEFINITIONS, "", entry.key.resource)] = None
+
+    def _owners(self, entry: Entry, store: Store) -> None:
+        """They may have waited for this object."""
         for owner in entry.owners:
             if (found := store.by_uid(owner.get("uid", ""))) is not None:
                 self._pending[found.key] = None
-        self._pending[Key(NAMESPACES.group_plural, "", entry.key.namespace)] = None
-        self._pending[Key(DEFINITIONS, "", entry.key.resource)] = None
 
     def sweep(self, store: Store) -> None:
         """After a restart everything may have consequences that were not carried out."""

@@ -16,7 +16,12 @@ Cells = Callable[[JSONObject, datetime], list[Cell]]
 
 def age(then: Any, now: datetime) -> str:
     """How long ago, in kubectl's words."""
-    return "<unknown>" if not then else human_duration((now - datetime.fromisoformat(str(then))).total_seconds())
+    if not then:
+        return "<unknown>"
+    try:
+        return human_duration((now - datetime.fromisoformat(str(then))).total_seconds())
+    except (ValueError, TypeError):  # a column of a CRD may lead to anything
+        return "<invalid>"
 
 
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86400, 365 * 86400

@@ -82,6 +82,9 @@ class JobController:
                 if not error.conflict:
                     log.warning("Job %s/%s: %s; trying again", *key, error)
                 self._queue.retry(key)
+            except Exception:  # a Job in a state that nobody thought of: the others must not suffer from it
+                log.exception("Job %s/%s: trying again", *key)
+                self._queue.retry(key)
             finally:
                 self._queue.done(key)
 

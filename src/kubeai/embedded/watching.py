@@ -8,14 +8,17 @@ for both than an endless queue.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from kubeai.embedded.selection import Selection
-from kubeai.embedded.status import JSONObject, StatusError, expired
+from kubeai.embedded.status import JSONObject, StatusError, expired, internal
 from kubeai.embedded.store import Entry, Event, Store, TooOldError
+
+log = logging.getLogger(__name__)
 
 #: Makes the JSON of an object as this client wants it.
 Encode = Callable[[Entry], bytes]
@@ -94,7 +97,12 @@ class Watchers:
 
     def _observe(self, event: Event) -> None:
         for watcher in tuple(self._open.get(event.entry.key.resource, ())):
-            watcher.observe(event)
+            try:
+                watcher.observe(event)
+            except Exception as error:  # the change is made: whoever else watches must hear of it
+                log.exception("a watch of %s fails", event.entry.key.resource)
+                watcher.send(error_event(internal(repr(error))))
+                watcher.end()
 
     def open(self, resource: str, watcher: Watcher, since: int | None) -> None:
         """Start a watch: from a version on, or (None) with everything that is there now as a beginning.

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from kubeai.kube.backoff import backoff_s
+
 K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY_S = 0.05
@@ -69,9 +71,8 @@ class Workqueue(Generic[K]):
 
     def retry(self, key: K) -> None:
         """The work failed: try again after a time that doubles with each failure in a row."""
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
-        self.add_after(key, min(self._first_retry_s * 2**failures, self._last_retry_s))
+        self._failures[key] = self._failures.get(key, 0) + 1
+        self.add_after(key, backoff_s(self._failures[key], self._first_retry_s, self._last_retry_s))
 
     def forget(self, key: K) -> None:
         """The work succeeded: the next failure is a first one."""

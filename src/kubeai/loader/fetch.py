@@ -7,6 +7,7 @@ goes on with the bytes that it had.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -36,7 +37,13 @@ def load(src: str, dest: str, progress: Progress, cache_dir: Path | None = None)
     target = _parse(dest)
     if target.scheme not in (*_STORES, "hf"):
         raise LoadError(f"{dest}: only hf://, s3://, gs:// and oss:// can be written to")
-    with tempfile.TemporaryDirectory(prefix="kubeai-load-", dir=cache_dir) as directory:
+    try:
+        if cache_dir is not None:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(prefix="kubeai-load-", dir=cache_dir)
+    except OSError as error:
+        raise LoadError(f"{src}: {error.filename or cache_dir}: {error.strerror or error}") from error
+    with temporary as directory:
         fetch(src, Path(directory), progress, cache_dir)
         _upload(Path(directory), target, progress)
 
@@ -80,9 +87,13 @@ def _bound(cache: Path, src: str, files: Mapping[str, Path]) -> None:
     """Let the cache forget what was not used for long, where it is told a limit."""
     from .limit import note_use, parse_limit, trim
 
-    note_use(cache, src, files.values())
-    if limit := os.environ.get("KUBEAI_CACHE_LIMIT"):
-        trim(cache, parse_limit(limit), keep=src)
+    limit = os.environ.get("KUBEAI_CACHE_LIMIT")
+    limit_bytes = parse_limit(limit) if limit else None
+    # The files are where they belong: a full disk, or another loader that makes room too, does not change that.
+    with contextlib.suppress(OSError):
+        note_use(cache, src, files.values())
+        if limit_bytes is not None:
+            trim(cache, limit_bytes, keep=src)
 
 
 def _parse(url: str) -> ModelURL:
@@ -120,7 +131,10 @@ def _local_files(url: ModelURL, _cache: Path, _progress: Progress) -> Mapping[st
     if root.is_file():
         return {root.name: root}
     selection = select(url)
-    return {name: file for name, file in files_below(root).items() if selection.has(name)}
+    files = {name: file for name, file in files_below(root).items() if selection.has(name)}
+    if missing := [name for name in selection.files if name not in files]:
+        raise LoadError(f"{url.raw}: there is no file {missing[0]} below {root}")
+    return files
 
 
 def _place(file: Path, target: Path) -> None:

@@ -131,7 +131,7 @@ def _wheels(base: str, name: str, settings: IndexSettings) -> list[Wheel]:
     return [
         Wheel(filename, urljoin(page, url), sha256, headers)
         for filename, url, sha256 in links
-        if filename.endswith(".whl") and sha256
+        if filename.endswith(".whl") and "/" not in filename and sha256
     ]
 
 

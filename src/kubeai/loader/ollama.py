@@ -8,6 +8,7 @@ model is there; a server that has been restarted gets it again.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import threading
 import time
@@ -82,25 +83,28 @@ class OllamaAPI:
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         with self._open(method, path, body) as answer:
             content = answer.read()
-        return json.loads(content) if content.strip() else {}
+            return json.loads(content) if content.strip() else {}
 
-    def _open(self, method: str, path: str, body: Any = None) -> Any:
+    @contextlib.contextmanager
+    def _open(self, method: str, path: str, body: Any = None) -> Iterator[Any]:
+        """The answer. Whatever goes wrong until it is read is an `OllamaError`: a server may die in the midst of it."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data, {"Content-Type": "application/json"}, method=method)
         # The proxy of the surroundings is for the world outside, never for the server beside us (fault P14).
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            return opener.open(request, timeout=_TIMEOUT_S)
+            with opener.open(request, timeout=_TIMEOUT_S) as answer:
+                yield answer
         except urllib.error.HTTPError as error:
             raise OllamaError(_reason(error)) from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise OllamaError(f"{self.base} does not answer: {getattr(error, 'reason', error)}") from error
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
     try:
         return str(json.loads(error.read())["error"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return f"{error.code} {error.reason}"
 
 

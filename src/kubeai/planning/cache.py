@@ -18,7 +18,7 @@ from kubeai.planning.actions import Action, Create, Delete
 from kubeai.planning.cache_objects import build_claim, build_load_job
 from kubeai.planning.cache_records import is_cached_at, is_kept, removers, write_record
 from kubeai.planning.diagnosis import diagnose
-from kubeai.planning.names import cache_directory, shared_load_job
+from kubeai.planning.names import cache_directory, load_job, shared_load_job
 from kubeai.planning.observed import Observed
 from kubeai.planning.profile import Resolved
 from kubeai.planning.reasons import TROUBLE, Reason
@@ -75,6 +75,13 @@ def plan_cache(observed: Observed, system: System, resolved: Resolved, now: date
 
 def _load(observed: Observed, system: System, resolved: Resolved, actions: list[Action], now: datetime) -> CacheStep:
     model, job, claim = observed.model, observed.load_job, observed.cache_claim
+    retain = bool(resolved.cache and resolved.cache.retain)
+    if job is not None and job.name != (shared_load_job(model) if retain else load_job(model.name)):
+        # Its end says nothing of the directory that the profile names now.
+        if own(job, model):
+            message = "A download to where the profile put the weights before is stopped."
+            return _loading([*actions, *delete_job(job)], message, LOOK_AGAIN_S)
+        job = None
     if job is None:
         actions.append(Create(JOBS, build_load_job(model, system, resolved)))
         return _loading(actions, "The download of the weights into the cache begins.")
@@ -87,7 +94,7 @@ def _load(observed: Observed, system: System, resolved: Resolved, actions: list[
     if condition_of(job, "Complete"):
         # The Job stays until the annotation is seen: without both, the download would seem never to have been.
         if claim is not None:
-            actions.append(write_record(model, claim, bool(resolved.cache and resolved.cache.retain), now))
+            actions.append(write_record(model, claim, retain, now))
         return _loading(actions, "The weights are on the cache volume; this is being recorded.")
     if failed := condition_of(job, "Failed"):
         retry_s = retry_in(failed, _pause_s(model, failed), now)

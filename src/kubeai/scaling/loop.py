@@ -141,7 +141,8 @@ class Autoscaler:
         active = seen.active.get(name, 0.0)
         if not seen.complete:  # what was not seen must not make the average fall
             active = max(active, window.average)
-        return History(window.record(active), history.asked_down)
+        # Whose autoscaling is disabled asks for nothing.
+        return History(window.record(active), 0 if model.spec.autoscaling_disabled else history.asked_down)
 
     async def _scale(self, name: str, model: Model, complete: bool) -> None:
         history = self._histories[name]

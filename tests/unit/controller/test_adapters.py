@@ -248,6 +248,20 @@ async def test_files_of_an_adapter_that_went_are_removed_when_no_request_can_nee
         assert (keeper.idle, stage.changes) == (True, told + 1)
 
 
+async def test_an_adapter_that_comes_back_while_its_files_are_removed_is_fetched_afterwards() -> None:
+    stage = Stage()
+    stage.shell.delays = {"-rf": 60}
+    async with stage.keeper(wants(A), replica("p")) as keeper:
+        await asyncio.sleep(0.1)
+        stage.show(keeper, wants(), replica("p", a=A.version))
+        await asyncio.sleep(620)
+        stage.show(keeper, wants(A), replica("p"))
+        await asyncio.sleep(1)
+        assert stage.shell.ran[-1] == f"p: rm -rf {A.directory}"
+        await asyncio.sleep(60)
+        assert stage.labels("p") == {"adapter.kubeai.org/a": A.version}
+
+
 async def test_an_adapter_that_is_still_loaded_keeps_its_keeper_at_work() -> None:
     stage = Stage()
     stage.servers.loaded = {"http://pod-p:8000": {"a": A.directory}}

@@ -102,3 +102,28 @@ def test_what_a_crash_prevented_is_done_after_the_restart() -> None:
     after.settle(NOW)
     assert names(after, CONFIG_MAPS) == []
     assert "going" not in names(after, NAMESPACES)
+
+
+def test_an_owner_that_waits_goes_when_its_dependent_is_kept_by_another() -> None:
+    cluster = new_cluster()
+    going, staying = (create(cluster, CONFIG_MAPS, config_map(name)) for name in ("going", "staying"))
+    create(cluster, CONFIG_MAPS, _owned("child", going, staying, blockOwnerDeletion=True))
+    cluster.settle(NOW)
+    delete(cluster, CONFIG_MAPS, "going", replace(DELETE, propagation="Foreground"))
+    assert names(cluster, CONFIG_MAPS) == ["child", "staying"]
+
+
+def test_an_owner_that_waits_goes_when_its_dependent_lets_go_of_it() -> None:
+    cluster = new_cluster()
+    owner = create(cluster, CONFIG_MAPS, config_map("owner"))
+    child = _owned("child", owner, blockOwnerDeletion=True)
+    child["metadata"]["finalizers"] = ["example.com/held"]
+    create(cluster, CONFIG_MAPS, child)
+    delete(cluster, CONFIG_MAPS, "owner", replace(DELETE, propagation="Foreground"))
+    assert names(cluster, CONFIG_MAPS) == ["child", "owner"]
+    entry = cluster.store.get(Key("configmaps", "default", "child"))
+    assert entry is not None
+    metadata = {name: value for name, value in entry.metadata.items() if name != "ownerReferences"}
+    cluster.store.put(entry.key, entry.obj | {"metadata": metadata})
+    cluster.settle(NOW)
+    assert names(cluster, CONFIG_MAPS) == ["child"]

@@ -194,3 +194,8 @@ def test_rows_by_path() -> None:
     row = view.row(_named(spec=spec, status={"ready": 2}), "Metadata", NOW)
     assert row["cells"] == ["n", '["A","B"]', 2, "3m20s", None, "x,y", None]
     assert row["object"]["kind"] == "PartialObjectMetadata"
+
+
+@pytest.mark.parametrize("when", ["soon", "2026-01-02T03:04:05", 7])
+def test_a_time_that_is_none_is_said_to_be_invalid(when: Any) -> None:
+    assert age(when, NOW) == "<invalid>"

@@ -58,6 +58,22 @@ async def test_who_does_not_keep_up_is_cut_off() -> None:
     assert await _sent(watcher) == [("ERROR", "Expired")]
 
 
+async def test_a_watch_that_cannot_be_told_of_a_change_ends_and_no_other_misses_it() -> None:
+    def broken(entry: Entry) -> bytes:
+        raise ValueError("no table can show it")
+
+    store = Store(Disk())
+    watchers = Watchers(store)
+    odd, others = Watcher(Selection(), broken), [Watcher(Selection(), _data) for _ in range(8)]
+    for watcher in (*others[:4], odd, *others[4:]):
+        watchers.open("configmaps", watcher, since=None)
+    store.put(key(), thing())
+    for watcher in others:
+        watcher.end()
+    assert [await _sent(watcher) for watcher in others] == [[("ADDED", "2")]] * len(others)
+    assert await _sent(odd) == [("ERROR", "InternalError")]
+
+
 async def test_only_what_is_selected_is_told() -> None:
     store = Store(Disk())
     watchers = Watchers(store)

@@ -104,3 +104,9 @@ def test_no_key_has_two_workers_and_no_add_is_lost(steps: list[tuple[str, str]])
         assert {await queue.get() for _ in range(len(queue))} == owed
 
     asyncio.run(play())
+
+
+async def test_a_key_that_fails_for_days_is_still_tried_again() -> None:
+    queue: Workqueue[str] = Workqueue()
+    for _ in range(2000):
+        queue.retry("a")

@@ -217,6 +217,9 @@ class Ollama:
         self.loaded: set[str] = set()
         self.calls: list[tuple[str, Any]] = []
         self._pull_fails = 0
+        #: what the next answer says before its connection breaks; so many come through before
+        self.breaks: list[bytes] = []
+        self.breaks_after = 0
 
     def fail_pulls(self, times: int) -> None:
         self._pull_fails = times
@@ -229,6 +232,11 @@ class Ollama:
         body = exchange.body()
         if exchange.command == "POST":
             self.calls.append((exchange.path, body))
+        self.breaks_after -= 1
+        if self.breaks and self.breaks_after < 0:
+            exchange.send(self.breaks.pop(), 200, {"Content-Length": "1000"})
+            exchange.close_connection = True
+            return
         match exchange.path:
             case "/api/tags":
                 exchange.send_json({"models": [{"name": f"{name}:latest"} for name in self.models]})

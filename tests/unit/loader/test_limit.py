@@ -71,6 +71,15 @@ def test_files_of_others_are_never_touched(tmp_path: Path) -> None:
     assert outside.exists()
 
 
+def test_a_load_does_not_fail_because_its_use_cannot_be_noted(tmp_path: Path) -> None:
+    with serve(Bucket({"m/f": b"f"}).answer) as base, pytest.MonkeyPatch.context() as environ:
+        environ.setenv("STORAGE_EMULATOR_HOST", base)
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache" / ".uses").touch()
+        fetch("gs://weights/m", tmp_path / "dest", lambda *_: None, tmp_path / "cache")
+    assert (tmp_path / "dest" / "f").read_bytes() == b"f"
+
+
 def test_a_load_makes_room_for_itself_and_running_servers_keep_their_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

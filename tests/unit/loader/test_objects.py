@@ -241,6 +241,11 @@ def test_a_directory_goes_up_with_its_hashes_and_again_without_traffic(site: Sit
     assert puts == ["PUT /weights/copy/sub/a"]
 
 
+def test_a_cache_that_is_not_there_yet_is_made_on_the_way_to_another_store(site: Site, tmp_path: Path) -> None:
+    load("gs://weights/m/config.json", "gs://weights/copy", lambda *_: None, tmp_path / "new" / "cache")
+    assert site.bucket.objects["copy/config.json"] == b"{}"
+
+
 def test_a_destination_that_nobody_can_write_to_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="can be written to"):
         load(f"file://{tmp_path}", "ollama://m", lambda *_: None)

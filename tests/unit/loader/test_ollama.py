@@ -98,6 +98,19 @@ def test_a_server_that_is_not_up_yet_is_waited_for() -> None:
     assert said == [keeper.missing]
 
 
+@pytest.mark.parametrize("said", [b'{"models": [', b'{"status":"pulling x"}\n{"stat', b"<html>"])
+@pytest.mark.parametrize("answers_before", [0, 2])
+def test_a_server_that_dies_in_the_midst_of_an_answer_is_asked_again(
+    bench: Bench, said: bytes, answers_before: int
+) -> None:
+    bench.server.breaks_after = answers_before
+    bench.server.breaks = [said]
+    keeper = bench.keeper("ollama://m")
+    assert not keeper.ensure()
+    assert keeper.missing
+    assert keeper.ensure()
+
+
 def test_readyz_says_what_is_missing_until_the_model_is_there(bench: Bench) -> None:  # fault O8
     keeper = bench.keeper("ollama://m")
     with readiness("127.0.0.1:0", keeper) as port:

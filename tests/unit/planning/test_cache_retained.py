@@ -11,14 +11,14 @@ import pytest
 from kubeai.api.k8s.objects import PersistentVolumeClaim
 from kubeai.api.model import CACHE_FINALIZER, Model
 from kubeai.planning.actions import Create, Patch, Plan
-from kubeai.planning.names import cache_directory, shared_load_job
+from kubeai.planning.names import cache_directory, load_job, shared_load_job
 from kubeai.planning.observed import Observed
 from kubeai.planning.plan import plan_model
 from tests.builders import NOW, model
 from tests.unit.planning.test_cache import SYSTEM, claim, job, kinds, loaded
 
 
-def kept(name: str = "m", uid: str = "", going: bool = False, **more: Any) -> Model:
+def kept(name: str = "m", uid: str = "", going: bool = False, profile: str = "kept", **more: Any) -> Model:
     metadata = {
         "labels": {"features.kubeai.org/TextGeneration": "true"},
         "finalizers": [CACHE_FINALIZER],
@@ -27,7 +27,7 @@ def kept(name: str = "m", uid: str = "", going: bool = False, **more: Any) -> Mo
     }
     if going:
         metadata["deletionTimestamp"] = NOW.isoformat()
-    return model(name, replicas=1, cacheProfile="kept", metadata=metadata, **more)
+    return model(name, replicas=1, cacheProfile=profile, metadata=metadata, **more)
 
 
 M = kept()
@@ -106,6 +106,24 @@ def test_a_model_that_is_made_again_finds_its_download() -> None:
 def test_a_profile_that_begins_to_retain_loads_into_the_shared_directory() -> None:
     result = plan(M, cache_claim=on_volume(record(M, None), source=False))
     assert kinds(result) == ["Create Job"]
+
+
+@pytest.mark.parametrize("done", ["Complete", "Failed", ""])
+def test_a_download_to_where_the_profile_no_longer_puts_the_weights_is_not_taken_for_one_to_there(
+    done: str,
+) -> None:
+    before = job(load_job(M.name), done=done)
+    result = plan(M, cache_claim=on_volume(source=False), load_job=before)
+    assert kinds(result) == ["Delete Job"]
+    assert loaded(result)[1] == "CacheLoading"
+    own = kept(profile="fast")
+    result = plan(own, cache_claim=claim(), load_job=job(shared_load_job(own), done=done))
+    assert kinds(result) == ["Delete Job"]
+
+
+def test_a_model_with_a_directory_of_its_own_does_not_wait_for_a_shared_download() -> None:
+    own = kept("second", profile="fast")
+    assert kinds(plan(own, cache_claim=claim(), load_job=job(shared_load_job(M)))) == ["Create Job"]
 
 
 def test_weights_from_before_the_profile_began_to_retain_go_with_their_model() -> None:

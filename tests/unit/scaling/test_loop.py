@@ -84,6 +84,19 @@ async def test_an_idle_model_goes_to_zero_after_window_and_delay() -> None:
     assert cluster.replicas() == 0
 
 
+async def test_a_delay_that_began_before_autoscaling_was_disabled_begins_anew() -> None:
+    cluster = FakeCluster(model(replicas=1, scaleDownDelaySeconds=30))
+    async with running(cluster, FakeGateways(a={})):
+        await intervals(3)
+        cluster.change("m", autoscalingDisabled=True)
+        await intervals(6)
+        cluster.change("m", autoscalingDisabled=False)
+        await intervals(3)
+        assert cluster.replicas() == 1
+        await intervals(1)
+    assert cluster.replicas() == 0
+
+
 async def test_load_of_all_gateways_is_summed() -> None:
     cluster = FakeCluster(model(replicas=1, targetRequests=10))
     async with running(cluster, FakeGateways(a={"m": 30}, b={"m": 30})):

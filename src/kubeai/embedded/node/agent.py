@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ from .process import Process, alive, kill_strays, read_record
 from .reporting import PodWriter
 from .runner import Clock, PodRunner
 from .scheduling import free_resources, misfit, pod_requests
-from .seats import Seat, take_seat
+from .seats import Seat, read_seat, take_seat
 from .volumes import free_memory, remove_pod_files
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class NodeAgent:
         self._commands = commands or PodCommands()
         #: by uid; an entry exists from the Pod's seat until its last process is gone
         self._tenants: dict[str, Tenant] = {}
+        #: of those, and of Pods that the API server is still to forget
+        self._stays: set[asyncio.Task[None]] = set()
         self._recorder = EventRecorder(client, "kubeai-node", node_name)
         self._events: asyncio.Queue[tuple[NodePod, PodEvent]] = asyncio.Queue()
         self._settled = asyncio.Event()
@@ -195,9 +197,14 @@ class NodeAgent:
                     remove_pod_files(pod_dir)
         known: set[int] = set()
         for pod in sorted(pods.values(), key=lambda pod: pod.age_key):
-            running = _processes(self._machine.pod_dir(pod.uid))
+            pod_dir = self._machine.pod_dir(pod.uid)
+            running = _processes(pod_dir)
             known |= {process.pid for process in running.values()}
-            self._seat(pod, running)
+            if running or read_seat(pod_dir):  # the others are newcomers, whoever has bound them
+                self._seat(pod, running)
+        for pod in self._informer.all():
+            if pod.node_name == self._node_name and pod.grace_s is not None and pod.uid not in self._tenants:
+                self._see_off(pod)
         if strays := kill_strays(self._data_dir, frozenset(known)):
             log.warning("killed %d processes of an earlier run that belonged to no Pod", len(strays))
         self._settled.set()
@@ -210,28 +217,40 @@ class NodeAgent:
         while True:
             await self._look.wait()
             self._look.clear()
-            for pod in sorted(self._informer.all(), key=lambda pod: pod.age_key):
-                if pod.uid not in self._tenants and not pod.finished and pod.grace_s is None:
+            for seen in sorted(self._informer.all(), key=lambda pod: pod.age_key):
+                # As it is now: refusing those before it took time.
+                pod = self._current(seen)
+                if pod and pod.uid not in self._tenants and not pod.finished and pod.grace_s is None:
                     await self._consider(pod)
 
+    def _current(self, seen: NodePod) -> NodePod | None:
+        """The same Pod as the API server tells of it now."""
+        pod = self._informer.get(seen.namespace, seen.name)
+        return pod if pod is not None and pod.uid == seen.uid else None
+
     async def _consider(self, pod: NodePod) -> None:
-        assert self._capacity is not None
-        seated = [pod_requests(tenant.spec) for tenant in self._tenants.values() if not tenant.runner.over]
         try:
-            requests = pod_requests(parse_pod(pod.body))
-        except (ValueError, KeyError, TypeError) as error:
+            message = self._place(pod)
+        except (ValueError, KeyError, TypeError, ArithmeticError) as error:
             await self._refuse(pod, failed_status("InvalidPod", f"this Pod cannot be read: {error!r}"))
             return
-        message = misfit(requests, free_resources(self._capacity.resources(), seated))
-        if message is None:
-            try:
-                self._seat(pod, {})
-                return
-            except (NoAddressError, OSError) as error:
-                message = f"this machine has no place for the Pod: {error}"
-                asyncio.get_running_loop().call_later(_SEAT_AGAIN_S, self._look.set)
-        self._events.put_nowait((pod, PodEvent("Warning", "FailedScheduling", message)))
-        await self._refuse(pod, unschedulable_status(message, pod.status, self._clock()))
+        if message is not None:
+            self._events.put_nowait((pod, PodEvent("Warning", "FailedScheduling", message)))
+            await self._refuse(pod, unschedulable_status(message, pod.status, self._clock()))
+
+    def _place(self, pod: NodePod) -> str | None:
+        """Give it a seat; why it has none."""
+        assert self._capacity is not None
+        seated = [pod_requests(tenant.spec) for tenant in self._tenants.values() if not tenant.runner.over]
+        requests = pod_requests(parse_pod(pod.body))
+        if message := misfit(requests, free_resources(self._capacity.resources(), seated)):
+            return message
+        try:
+            self._seat(pod, {})
+        except (NoAddressError, OSError) as error:
+            asyncio.get_running_loop().call_later(_SEAT_AGAIN_S, self._look.set)
+            return f"this machine has no place for the Pod: {error}"
+        return None
 
     async def _refuse(self, pod: NodePod, status: JSONObject) -> None:
         if all(pod.status.get(key) == value for key, value in status.items()):
@@ -269,10 +288,18 @@ class NodeAgent:
             tell(PodEvent("Normal", "Scheduled", f"The Pod runs on {self._node_name} at {seat.address.host}"))
         if pod.grace_s is not None:
             runner.delete(pod.grace_s)
-        tenant.tasks = [
-            asyncio.create_task(self._write(tenant, bound=bound)),
-            asyncio.create_task(self._keep(pod, tenant)),
-        ]
+        stay = self._begin(self._keep(pod, tenant))
+        tenant.tasks = [asyncio.create_task(self._write(tenant, bound=bound)), stay]
+
+    def _see_off(self, pod: NodePod) -> None:
+        """Nothing of it runs, and only we can let it go."""
+        self._begin(PodWriter(self._client, pod.namespace, pod.name, pod.uid).finish())
+
+    def _begin(self, stay: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(stay)
+        self._stays.add(task)
+        task.add_done_callback(self._stays.discard)
+        return task
 
     async def _write(self, tenant: Tenant, *, bound: bool) -> None:
         if not bound:
@@ -281,10 +308,14 @@ class NodeAgent:
 
     async def _keep(self, pod: NodePod, tenant: Tenant) -> None:
         """The Pod's whole stay."""
+        failed = False
         try:
             await tenant.runner.run()
         except Exception as error:  # a bug of ours in one Pod must not take the others down; it is told loudly
             log.exception("the runner of pod %s failed", pod.name)
+            failed = True
+            for process in _processes(self._machine.pod_dir(pod.uid)).values():
+                process.kill()
             tenant.writer.report(failed_status("NodeAgentError", f"the node agent failed: {error!r}"))
             await tenant.writer.flush(5)
         if self._leaving:
@@ -294,6 +325,9 @@ class NodeAgent:
         self._commands.dismiss(pod.uid)
         remove_pod_files(self._machine.pod_dir(pod.uid))
         self._look.set()
+        current = self._current(pod)
+        if failed and current and current.grace_s is None:
+            return  # nobody has asked it to go: it stays, to be looked at
         await tenant.writer.finish()
 
     # --- the end ---
@@ -311,7 +345,7 @@ class NodeAgent:
             await asyncio.gather(*(tenant.writer.flush(1) for tenant in self._tenants.values()))
             for uid in self._tenants:
                 free_memory(self._machine.pod_dir(uid))
-        tasks = [task for tenant in self._tenants.values() for task in tenant.tasks]
+        tasks = {task for tenant in self._tenants.values() for task in tenant.tasks} | self._stays
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -121,16 +121,23 @@ class Engines:
         watchers.append(progress)
         if name not in self._running:
             self._running[name] = asyncio.create_task(self._install(name, kind.requirements))
-            self._running[name].add_done_callback(lambda _: self._running.pop(name))
+            self._running[name].add_done_callback(lambda task: self._let_go(name, task))
+        running = self._running[name]
         try:
             # Shielded: one of several who wait may give up without stopping it for the others.
-            return await asyncio.shield(self._running[name])
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
-            if len(watchers) == 1 and name in self._running:
-                self._running[name].cancel()
+            if len(watchers) == 1:
+                # Who comes now must not join what ends: they begin anew, and wait at the lock.
+                self._let_go(name, running)
+                running.cancel()
             raise
         finally:
             watchers.remove(progress)
+
+    def _let_go(self, name: str, task: asyncio.Task[EngineInstall]) -> None:
+        if self._running.get(name) is task:
+            del self._running[name]
 
     async def _install(self, name: str, requirements: str) -> EngineInstall:
         self._root.mkdir(parents=True, exist_ok=True)

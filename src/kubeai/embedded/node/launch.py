@@ -105,7 +105,7 @@ class Launcher:
             raise LaunchError("ErrImagePull", str(error)) from error
         except EngineError as error:
             raise LaunchError("EngineNotInstalled", str(error)) from error
-        except (ConfigMissingError, OSError) as error:
+        except (ConfigMissingError, OSError, ValueError) as error:  # the last of a path that holds a zero byte, or such
             raise LaunchError("CreateContainerConfigError", str(error)) from error
 
     def spawn(self, container: ContainerSpec, prepared: Prepared, run: int) -> Process:
@@ -119,6 +119,8 @@ class Launcher:
             raise LaunchError("RunContainerError", text) from error
         except OSError as error:
             raise LaunchError("RunContainerError", f'exec: "{prepared.argv[0]}": {error.strerror}') from error
+        except ValueError as error:  # a zero byte in an argument or a variable, which a Secret may well bring
+            raise LaunchError("RunContainerError", f'exec: "{prepared.argv[0]}": {error}') from error
 
     async def _engine(self, recipe: Recipe, on_progress: OnProgress) -> EngineInstall | None:
         name = recipe.engine

@@ -44,6 +44,8 @@ async def look(
         return Verdict(False, f"no answer within {probe.timeout_s:g} s")
     except OSError as error:
         return Verdict(False, error.strerror or str(error))
+    except ValueError as error:  # what no process can be given
+        return Verdict(False, str(error))
 
 
 async def _tcp(host: str, port: int) -> Verdict:
@@ -65,7 +67,7 @@ async def _http(action: HTTPGet, address: Address) -> Verdict:
             "",
         ]
         writer.write("\r\n".join(lines).encode())
-        status = _status(await reader.readline())
+        status = _status(await _first_line(reader))
     finally:
         writer.close()
         with contextlib.suppress(OSError):
@@ -74,6 +76,13 @@ async def _http(action: HTTPGet, address: Address) -> Verdict:
     if status is None:
         return Verdict(False, f"{url}: the answer is not HTTP")
     return Verdict(200 <= status < 400, f"{url}: HTTP status {status}")
+
+
+async def _first_line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readline()
+    except ValueError:  # it has no end
+        return b""
 
 
 def _status(line: bytes) -> int | None:

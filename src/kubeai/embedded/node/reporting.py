@@ -65,11 +65,12 @@ class PodWriter:
 
     async def finish(self) -> None:
         """The Pod has ended and was asked to go: let the API server forget it."""
-        for delay_s in _RETRIES_S:
-            delete = self._client.delete(PODS, self._name, namespace=self._namespace, uid=self._uid, grace_period_s=0)
-            if await self._settled(delete):
-                return
-            await asyncio.sleep(delay_s)
+        attempt = 0
+        while not await self._settled(
+            self._client.delete(PODS, self._name, namespace=self._namespace, uid=self._uid, grace_period_s=0)
+        ):
+            await asyncio.sleep(_pause_s(attempt))
+            attempt += 1
 
     async def _insist(self, patch: JSONObject, subresource: str | None) -> None:
         """Write until it is written, overtaken by newer news, or pointless."""
@@ -79,7 +80,7 @@ class PodWriter:
                 PODS, self._name, patch, namespace=self._namespace, subresource=subresource, type="merge"
             )
         ):
-            await asyncio.sleep(_RETRIES_S[min(attempt, len(_RETRIES_S) - 1)])
+            await asyncio.sleep(_pause_s(attempt))
             if subresource and self._news.is_set():
                 return
             attempt += 1
@@ -96,3 +97,7 @@ class PodWriter:
             if not error.not_found and not error.conflict:
                 log.warning("the API server refused a write about pod %s: %s", self._name, error)
         return True
+
+
+def _pause_s(attempt: int) -> float:
+    return _RETRIES_S[min(attempt, len(_RETRIES_S) - 1)]

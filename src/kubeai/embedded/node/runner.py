@@ -121,13 +121,19 @@ class PodRunner:
             for name, process in self._processes.items():
                 group.create_task(self._watch(name, process))
             try:
-                while not (self._life.going and self._life.over):
-                    self._move(group)
+                self._move(group)
+                while not self._gone:
                     await self._listen()
+                    self._move(group)
             finally:
                 for task in (*self._checks.values(), *self._starts.values()):
                     task.cancel()
         self._tell()
+
+    @property
+    def _gone(self) -> bool:
+        """Deleted, and nothing has happened that is not taken in: a process may have started in this moment."""
+        return self._life.going and self._life.over and self._events.empty()
 
     def _move(self, group: asyncio.TaskGroup) -> None:
         self._life, steps = advance(self._life, self._clock())

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from kubeai.api.k8s.quantity import parse_quantity
+
 from .addresses import choose_address
 from .containers import PodSpec
 from .devices import GPU, Capacity, assign_gpus
@@ -34,7 +36,7 @@ def take_seat(spec: PodSpec, pod_dir: Path, capacity: Capacity, taken: Collectio
     known = read_seat(pod_dir)
     if known:
         return known
-    count = sum(int(container.requests.get(GPU, 0)) for container in spec.containers)
+    count = sum(int(parse_quantity(container.requests.get(GPU, "0"))) for container in spec.containers)
     gpus = assign_gpus(count, capacity.gpus, {gpu for seat in taken for gpu in seat.gpus})
     address = choose_address(spec.uid, spec.ports, {seat.address.host for seat in taken})
     seat = Seat(address, now, gpus)

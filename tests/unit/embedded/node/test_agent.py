@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kubeai.api.k8s.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS
+from kubeai.api.k8s.resources import CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS, Resource
 from kubeai.embedded.node.process import Process, ProcessRecord, boot_id, start_time
 from tests.builders import container
 from tests.unit.embedded.node.machine import DEADLINE_S, Machine, manifest, python, server_state, web_server
@@ -17,6 +19,14 @@ from tests.unit.embedded.node.machine import DEADLINE_S, Machine, manifest, pyth
 async def get(url: str) -> int:
     with await asyncio.to_thread(urllib.request.urlopen, url) as answer:
         return int(answer.status)
+
+
+async def until_nobody_listens(host: str) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        with contextlib.suppress(ConnectionError):
+            while True:
+                _, writer = await asyncio.open_connection(host, 8000)
+                writer.close()
 
 
 async def test_the_machine_registers_as_a_node_with_what_it_has(local: Machine) -> None:
@@ -51,6 +61,53 @@ async def test_a_pod_that_does_not_fit_waits_with_the_reason_until_there_is_room
         )
         await local.client.delete(PODS, "first")
         await local.until_ready("second")
+
+
+async def test_a_pod_that_is_deleted_while_another_is_refused_gets_no_seat(
+    local: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing, held = asyncio.Event(), asyncio.Event()
+    patch = local.client.patch
+
+    async def slow(resource: Resource, name: str, *args: Any, **options: Any) -> Any:
+        if name == "a":
+            refusing.set()
+            await held.wait()
+        return await patch(resource, name, *args, **options)
+
+    monkeypatch.setattr(local.client, "patch", slow)
+    await local.create(manifest("a", container(resources={"requests": {"cpu": "99"}})))
+    uid = await local.create(manifest("b", container(command=["sleep", "600"])))
+    async with local.agent():
+        await asyncio.wait_for(refusing.wait(), DEADLINE_S)
+        await local.client.delete(PODS, "b")
+        await local.until_gone("b")
+        held.set()
+        await local.create(manifest("c", web_server()))
+        await local.until_ready("c")
+        assert not (local.data_dir / "pods" / uid).exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"readinessProbe": {"httpGet": {"port": 70000}}},
+        {"resources": {"requests": {"cpu": "1e400"}}},
+    ],
+)
+async def test_a_pod_that_no_machine_can_run_takes_no_other_down(local: Machine, fields: dict[str, Any]) -> None:
+    async with local.agent():
+        await local.create(manifest("nonsense", container(**fields)))
+        await local.until("nonsense", lambda s: s.get("conditions") or s.get("reason") == "InvalidPod")
+        await local.create(manifest("p", web_server()))
+        await local.until_ready("p")
+
+
+async def test_a_bound_pod_that_no_machine_can_run_keeps_no_node_from_starting(local: Machine) -> None:
+    probe = {"httpGet": {"port": 70000}}
+    await local.create(manifest("nonsense", container(readinessProbe=probe), nodeName="local"))
+    async with local.agent():
+        await local.until("nonsense", lambda s: s.get("reason") == "InvalidPod")
 
 
 @pytest.mark.parametrize(("limit", "seen"), [("1Gi", "1Gi"), (None, "None")])
@@ -103,6 +160,22 @@ async def test_a_program_that_does_not_exist_is_named(local: Machine) -> None:
         }
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"args": ["a\0b"]}, "RunContainerError"),
+        ({"env": [{"name": "A", "value": "a\0b"}]}, "RunContainerError"),
+        ({"workingDir": "/a\0b"}, "CreateContainerConfigError"),
+    ],
+)
+async def test_what_no_process_can_be_given_is_said(local: Machine, fields: dict[str, Any], reason: str) -> None:
+    async with local.agent():
+        await local.create(manifest("p", container(command=["true"], **fields)))
+        status = await local.until("p", lambda s: "message" in server_state(s).get("waiting", {}))
+    assert server_state(status)["waiting"]["reason"] == reason
+    assert "embedded null byte" in server_state(status)["waiting"]["message"]
+
+
 async def test_environment_and_volumes_reach_the_process(local: Machine) -> None:
     await local.client.create(SECRETS, {"metadata": {"name": "s"}, "data": {"key": "c2VjcmV0"}})
     await local.client.create(CONFIG_MAPS, {"metadata": {"name": "c"}, "data": {"file": "content"}})
@@ -143,6 +216,26 @@ async def test_a_missing_secret_is_waited_for(local: Machine) -> None:
         await local.until_ready("p")
 
 
+async def test_a_pod_whose_start_hangs_can_be_deleted(local: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, held = asyncio.Event(), asyncio.Event()
+    get = local.client.get
+
+    async def hanging(resource: Resource, *args: Any, **options: Any) -> Any:
+        if resource == SECRETS:
+            asked.set()
+            await held.wait()
+        return await get(resource, *args, **options)
+
+    monkeypatch.setattr(local.client, "get", hanging)
+    env = [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "key"}}}]
+    async with local.agent():
+        await local.create(manifest("p", container(env=env)))
+        await local.until("p", lambda s: s.get("podIP"))
+        await asyncio.wait_for(asked.wait(), DEADLINE_S)
+        await local.client.delete(PODS, "p")
+        await local.until_gone("p")
+
+
 async def test_an_init_container_prepares_a_shared_volume(local: Machine) -> None:
     mounts = [{"name": "model", "mountPath": "/model"}]
     loader = container("loader", command=python("open('/model/weights', 'w').write('w')"), volumeMounts=mounts)
@@ -177,6 +270,20 @@ async def test_helpers_of_a_dead_server_do_not_stay(local: Machine) -> None:
     await asyncio.wait_for(Process(left).wait(), DEADLINE_S)
 
 
+async def test_a_pod_whose_runner_fails_leaves_no_process_and_says_so(
+    local: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with local.agent():
+        await local.create(manifest("p", web_server()))
+        address = (await local.until_ready("p"))["podIP"]
+        monkeypatch.setattr("kubeai.embedded.node.runner.wake_at", None)
+        status = await local.until("p", lambda s: s.get("reason") == "NodeAgentError")
+        assert status["phase"] == "Failed"
+        await until_nobody_listens(address)
+        # Who wants it replaced sees how it ended; gone, it would be made anew at once, again and again.
+        assert (await local.client.get(PODS, "p"))["status"]["phase"] == "Failed"
+
+
 async def test_stopping_the_agent_stops_the_processes_and_starting_it_brings_them_back(local: Machine) -> None:
     async with local.agent():
         await local.create(manifest("p", web_server()))
@@ -204,6 +311,15 @@ async def test_servers_that_survived_a_crash_are_adopted(local: Machine) -> None
         await local.until_gone("p")
     with pytest.raises(OSError, match="refused"):
         await get(f"http://{address}:8000/")
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Running"])
+async def test_a_pod_that_ended_before_a_crash_and_was_to_go_goes(local: Machine, phase: str) -> None:
+    await local.create(manifest("p", web_server(), nodeName="local"))
+    await local.client.delete(PODS, "p")
+    await local.client.patch(PODS, "p", {"status": {"phase": phase}}, subresource="status")
+    async with local.agent():
+        await local.until_gone("p")
 
 
 async def test_a_process_whose_pod_is_gone_is_not_left_behind(local: Machine) -> None:

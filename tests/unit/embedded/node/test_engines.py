@@ -88,6 +88,17 @@ async def test_one_of_two_may_give_up_without_stopping_the_other(bench: Bench) -
     assert (await second).name == "python"
 
 
+async def test_who_comes_while_a_given_up_installation_ends_begins_anew(bench: Bench) -> None:
+    given_up = asyncio.create_task(bench.install())
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    coming = asyncio.create_task(bench.install())
+    await asyncio.wait([coming])
+    assert not coming.cancelled()
+    assert coming.result().name == "python"
+
+
 async def test_a_failed_installation_says_why_and_goes_on_where_it_stopped(bench: Bench) -> None:
     bench.break_network(True)
     with pytest.raises(EngineError, match="no route to host; try `kubeai engines install llamacpp`"):

@@ -53,6 +53,7 @@ async def answering(reply: bytes | None) -> AsyncIterator[tuple[Address, list[by
         pytest.param(b"HTTP/1.1 503 Busy\r\n\r\n", False, "HTTP status 503", id="503 is not"),
         pytest.param(b"hello\r\n", False, "the answer is not HTTP", id="something else"),
         pytest.param(b"", False, "the answer is not HTTP", id="no answer at all"),
+        pytest.param(b"x" * 100_000, False, "the answer is not HTTP", id="a line without an end"),
     ],
 )
 async def test_an_http_probe(reply: bytes, passed: bool, message: str) -> None:
@@ -100,3 +101,7 @@ async def test_a_command_that_takes_too_long_is_ended() -> None:
 
 async def test_a_command_that_does_not_exist_fails() -> None:
     assert await look(Probe(Exec(("no-such-command",))), Address("")) == Verdict(False, "No such file or directory")
+
+
+async def test_a_command_that_no_process_can_be_given_fails() -> None:
+    assert await look(Probe(Exec(("true", "a\0b"))), Address("")) == Verdict(False, "embedded null byte")

@@ -72,6 +72,19 @@ async def test_another_pod_of_the_same_name_is_left_alone(bench: Bench) -> None:
     assert (await bench.status())["phase"] == "Pending"
 
 
+async def test_a_pod_that_has_ended_goes_when_the_api_server_is_back_however_long_that_takes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubeai.embedded.node.reporting._RETRIES_S", (0.001, 0.01))
+    port = int(bench.server.url.rpartition(":")[2])
+    await bench.server.stop()
+    finishing = asyncio.create_task(bench.writer.finish())
+    await asyncio.wait([finishing], timeout=0.2)
+    await bench.server.start(port=port)
+    await asyncio.wait_for(finishing, 10)
+    assert await bench.client.list(PODS) == []
+
+
 async def test_a_pod_is_bound_with_where_its_server_really_is(bench: Bench) -> None:
     await bench.writer.bind("local", {"model-pod-port": "41000"})
     pod = await bench.client.get(PODS, "p")

@@ -20,6 +20,12 @@ MACHINE = Capacity(Decimal(4), 8 << 30, ("GPU-0", "GPU-1"))
 SERVER = container(ports=[{"containerPort": 8000}], resources={"limits": {"nvidia.com/gpu": 1}})
 
 
+def test_gpus_are_counted_as_quantities(tmp_path: Path) -> None:
+    server = container(resources={"limits": {"nvidia.com/gpu": "2000m"}})
+    seat = take_seat(parse_pod(pod_body("p", server, uid="u")), tmp_path / "u", MACHINE, (), NOW)
+    assert seat.gpus == MACHINE.gpus
+
+
 def seated(root: Path, uid: str = "u", *taken: Seat) -> Seat:
     return take_seat(parse_pod(pod_body("p", SERVER, uid=uid)), root / uid, MACHINE, taken, NOW)
 
