@@ -93,6 +93,17 @@ async def test_a_list_comes_in_pages(client: Client) -> None:
     assert sizes == [2, 2, 1]
 
 
+@pytest.mark.parametrize("limit", ["0", "-1"])
+async def test_a_limit_below_one_is_none(client: Client, limit: str) -> None:
+    for number in range(2):
+        await client.create(CONFIG_MAPS, config_map(f"c{number}", metadata={"labels": {"paged": "yes"}}))
+    params = {"limit": limit, "labelSelector": "paged=yes"}
+    answer = await client.transport.request("GET", CONFIG_MAPS.path(client.namespace), params=params)
+    page = msgspec.json.decode(answer)
+    assert [obj["metadata"]["name"] for obj in page["items"]] == ["c0", "c1"]
+    assert not page["metadata"].get("continue")
+
+
 async def _version(client: Client) -> str:
     answer = await client.transport.request("GET", CONFIG_MAPS.path(client.namespace))
     return str(msgspec.json.decode(answer)["metadata"]["resourceVersion"])

@@ -25,17 +25,15 @@ _MAX_BYTES = 16 * 1024
 #: A healthy kubelet answers within milliseconds.
 _TIMEOUT_S = 5.0
 
-#: Pod's uid, container, and how often it had been restarted.
-Death = tuple[str, str, int]
-
 
 class LastWords:
     """Adds to Pods what their containers said before they died."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        #: Pod's uid -> what was read for it, also when it was nothing. Only Pods of the last look at a Model.
-        self._known: dict[str, dict[Death, str]] = {}
+        #: Pod's uid, container -> how often it had been restarted, and what was read then, also when it was nothing.
+        #: Only Pods of the last look at a Model.
+        self._known: dict[str, dict[str, tuple[int, str]]] = {}
 
     async def added_to(self, pods: Iterable[Pod]) -> tuple[Pod, ...]:
         return tuple(await asyncio.gather(*map(self._complete, pods)))
@@ -53,11 +51,11 @@ class LastWords:
         ended = _silent_death(status)
         if ended is None:
             return status
-        death = (pod.uid, status.name or "", status.restart_count or 0)
+        name, restarts = status.name or "", status.restart_count or 0
         known = self._known.setdefault(pod.uid, {})
-        if death not in known:
-            known[death] = await self._read(pod, status)
-        state = ContainerState(terminated=msgspec.structs.replace(ended, message=known[death]))
+        if name not in known or known[name][0] != restarts:
+            known[name] = (restarts, await self._read(pod, status))
+        state = ContainerState(terminated=msgspec.structs.replace(ended, message=known[name][1]))
         # Where the state says more than "it died" (it waits, or runs again), that stays to be seen.
         alive = status.state is not None and status.state.terminated is None
         return msgspec.structs.replace(status, **{"last_state" if alive else "state": state})

@@ -124,7 +124,7 @@ class Handlers:
             # Later pages show the present, under the version of the first: a watch from there tells the rest.
             version = page.version
             entries = [e for e in entries if (e.key.namespace, e.key.name) > (page.namespace, page.name)]
-        if limit and len(entries) > limit:
+        if limit and 0 < limit < len(entries):
             metadata["remainingItemCount"] = len(entries) - limit
             entries = entries[:limit]
             last = entries[-1].key
