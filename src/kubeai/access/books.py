@@ -94,12 +94,16 @@ class Books:
         finally:
             try:
                 async with asyncio.timeout(_FAREWELL_S):
+                    if self._sent is not None:
+                        await self.write()
                     await self.write()
             except TimeoutError:
                 log.warning("the usage of the last %g s could not be written", self._interval_s)
 
     async def write(self) -> None:
-        """Write what came since the last time. What cannot be written now is kept for the next time."""
+        """Write what came since the last time, or what could not be written then, which goes first."""
+        # By now the watch has shown it; who waited longer might find that others have pushed its number out.
+        self._written = None
         if self._sent is None:
             batch = self.ledger.take()
             if not batch:

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from kubeai.access.books import LABEL, Books, asked_of
 from kubeai.access.ledger import Ledger
-from kubeai.access.usage import OTHER, Asked
+from kubeai.access.usage import MAX_WRITERS, OTHER, Asked
 from kubeai.api.k8s.objects import ConfigMap
 from kubeai.api.k8s.resources import Resource
 from kubeai.api.openai.errors import OpenAIError
@@ -172,6 +172,33 @@ async def test_the_last_usage_is_written_when_the_gateway_ends() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert requests(books(cluster)) == 1
+
+
+async def test_what_came_behind_a_batch_that_could_not_be_written_is_not_lost_at_the_end() -> None:
+    cluster = Cluster()
+    some = books(cluster)
+    some.ledger.of("alice", "m").add(1, 1)
+    cluster.faults = ["deaf"]
+    await some.write()
+    task = asyncio.create_task(some.run())
+    await asyncio.sleep(0)
+    some.ledger.of("alice", "m").add(1, 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert requests(books(cluster)) == 2
+
+
+async def test_what_is_seen_is_not_counted_again_when_many_others_have_written_since() -> None:
+    cluster = Cluster()
+    idle = books(cluster)
+    idle.ledger.of("alice", "m").add(1, 1)
+    await idle.write()
+    for _ in range(MAX_WRITERS):
+        other = books(cluster)
+        other.ledger.of("alice", "m").add(1, 1)
+        await other.write()
+    await idle.write()  # its next interval, in which nothing was used
+    assert requests(idle) == MAX_WRITERS + 1
 
 
 async def test_a_day_that_somebody_spoiled_begins_anew() -> None:
