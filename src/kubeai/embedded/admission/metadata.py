@@ -80,8 +80,11 @@ def _check_owners(owners: Any) -> Iterator[Cause]:
         return
     for index, owner in enumerate(owners):
         for field in ("apiVersion", "kind", "name", "uid"):
-            if not owner.get(field):
+            value = owner.get(field)
+            if not value:
                 yield required(f"{path}[{index}].{field}")
+            elif not isinstance(value, str):
+                yield _unreadable(f"{path}[{index}].{field}", value, "must be a string")
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         yield wrong(path, owners, "Only one reference can have Controller set to true")

@@ -27,6 +27,8 @@ def _fields(metadata: dict[str, Any], kind: str = "Pod", old: dict[str, Any] | N
         pytest.param({"annotations": {"a": "x" * 300_000}}, "metadata.annotations", id="annotations without measure"),
         pytest.param({"ownerReferences": [{"uid": "x"} | OWNER | {"uid": ""}]}, "metadata.ownerReferences[0].uid",
                      id="an owner without uid"),
+        pytest.param({"ownerReferences": [OWNER | {"uid": ["x"]}]}, "metadata.ownerReferences[0].uid",
+                     id="an owner whose uid is no text"),
         pytest.param({"ownerReferences": ["me"]}, "metadata.ownerReferences", id="an owner that is no object"),
         pytest.param(
             {"ownerReferences": [OWNER | {"controller": True}, OWNER | {"uid": "v", "controller": True}]},
