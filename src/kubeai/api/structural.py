@@ -122,11 +122,12 @@ def _enum(value: Any, choices: list[Any]) -> str | None:
 
 
 def _pattern(value: Any, pattern: str) -> str | None:
-    return None if _compiled(pattern).search(value) else f"must match {pattern}, {_shown(value)} does not"
+    return None if compiled(pattern).search(value) else f"must match {pattern}, {_shown(value)} does not"
 
 
 @cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A schema's pattern as the API server understands it."""
     # In RE2, `$` is the end of the text; in Python it also stands before a last newline.
     return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern))
 

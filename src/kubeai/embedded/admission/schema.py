@@ -6,12 +6,11 @@ Every fault is found, not just the first, so that a manifest can be mended in on
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
+from kubeai.api.structural import compiled
 from kubeai.embedded.status import Cause
 
 JSONObject = dict[str, Any]
@@ -99,15 +98,10 @@ def _check_string(value: str, schema: JSONObject, path: str) -> Iterator[Cause]:
         yield Cause(path, f"Too long: may not be more than {schema['maxLength']} bytes", "FieldValueTooLong")
     if len(value) < schema.get("minLength", 0):
         yield wrong(path, value, f"{path} in body should be at least {schema['minLength']} chars long")
-    if "pattern" in schema and not _pattern(schema["pattern"]).search(value):
+    if "pattern" in schema and not compiled(schema["pattern"]).search(value):
         yield wrong(path, value, f"{path} in body should match '{schema['pattern']}'")
     if schema.get("format") == "date-time" and not _is_time(value):
         yield wrong(path, value, f"{path} in body must be of type date-time")
-
-
-@lru_cache(maxsize=512)
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text)
 
 
 def _is_time(text: str) -> bool:
