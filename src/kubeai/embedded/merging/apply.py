@@ -21,6 +21,7 @@ from kubeai.embedded.merging.fields import (
     field_set,
     from_fields_v1,
     merged,
+    require_identities,
     to_fields_v1,
     value_at,
     without,
@@ -91,6 +92,7 @@ class Applied:
 
 def apply(live: JSONObject, config: JSONObject, manager: Manager, schema: JSONObject, *, force: bool) -> Applied:
     """Apply a manager's configuration to the live object. Raises a Conflict if it is not forced."""
+    require_identities(owned_part(config), schema)
     owners = owners_of(live) or _first_owners(live, manager, schema)
     before = owners.pop(manager, frozenset())
     wanted = field_set(owned_part(config), schema)

@@ -18,6 +18,7 @@ from kubeai.embedded.merging.schema_walk import (
     item_schema,
     list_keys,
 )
+from kubeai.embedded.status import bad_request
 
 JSONObject = dict[str, Any]
 Path = tuple[str, ...]
@@ -50,6 +51,30 @@ def _leaves(value: Any, schema: JSONObject, path: Path) -> Iterator[Path]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+def require_identities(value: Any, schema: JSONObject, path: str = "") -> None:
+    """Refuse what is to be applied if items of a list that is a map cannot be told apart: one of them would be lost."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            require_identities(item, field_schema(schema, name), f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        seen: set[str] = set()
+        for index, item in enumerate(value):
+            if list_keys(schema):
+                _require_identity(item, schema, f"{path}[{index}]", seen)
+            require_identities(item, item_schema(schema), f"{path}[{index}]")
+
+
+def _require_identity(item: Any, schema: JSONObject, path: str, seen: set[str]) -> None:
+    if not isinstance(item, dict):
+        raise bad_request(f"{path}: must be an object, because the list merges by {', '.join(list_keys(schema))}")
+    key = item_key(item, schema)
+    if missing := [field for field in list_keys(schema) if field not in json.loads(key)]:
+        raise bad_request(f'{path}: associative list with keys has an element that omits key field "{missing[0]}"')
+    if key in seen:
+        raise bad_request(f"{path}: duplicate entries for key {key}")
+    seen.add(key)
 
 
 def value_at(value: Any, path: Path, schema: JSONObject) -> Any:

@@ -81,7 +81,7 @@ SERVICE = whole(
                     port=integer("Its number."),
                     targetPort=int_or_string("The port of the Pods."),
                     nodePort=integer("The port on every node."),
-                    protocol=text("TCP, UDP or SCTP."),
+                    protocol=text("TCP, UDP or SCTP.", default="TCP"),
                     appProtocol=text("What is spoken on it."),
                 ),
                 keys=("port", "protocol"),

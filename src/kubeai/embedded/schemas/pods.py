@@ -124,7 +124,8 @@ _PORT = record(
     containerPort=integer("Its number."),
     hostPort=integer("The same on the host."),
     hostIP=text("The host's address."),
-    protocol=text("TCP, UDP or SCTP."),
+    # Part of the key: an item that does not name it must be found again by its default.
+    protocol=text("TCP, UDP or SCTP.", default="TCP"),
 )
 
 CONTAINER = record(

@@ -7,8 +7,9 @@ from typing import Any
 Schema = dict[str, Any]
 
 
-def text(about: str, *, choices: tuple[str, ...] = ()) -> Schema:
-    return {"description": about, "type": "string"} | ({"enum": list(choices)} if choices else {})
+def text(about: str, *, choices: tuple[str, ...] = (), default: str | None = None) -> Schema:
+    schema: Schema = {"description": about, "type": "string"} | ({"enum": list(choices)} if choices else {})
+    return schema | ({"default": default} if default is not None else {})
 
 
 def integer(about: str, *, format: str = "int32") -> Schema:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from kubeai.embedded.merging.fields import (
 )
 from kubeai.embedded.schemas.core import CONFIG_MAP
 from kubeai.embedded.schemas.pods import POD
+from kubeai.embedded.status import StatusError
 
+HEAD = {"apiVersion": "v1", "kind": "Pod"}
 PORTS = [{"containerPort": 80, "protocol": "TCP"}]
 BODY: dict[str, Any] = {
     "metadata": {"finalizers": ["a.dev/x"]},
@@ -91,3 +94,30 @@ def test_after_forced_applies_everybody_has_the_last_word_on_his_fields(
         last = others | {manager: data}
     expected = {key: value for data in last.values() for key, value in data.items()}
     assert live.get("data", {}) == expected
+
+
+def test_a_port_is_the_same_whether_its_protocol_is_said_or_not() -> None:
+    brief = HEAD | {"spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}}
+    after = apply({**HEAD, "metadata": {}, **BODY}, brief, Manager("m", "Apply"), POD, force=True).obj
+    assert after["spec"]["containers"][0]["ports"] == PORTS
+
+
+@pytest.mark.parametrize(
+    ("containers", "says"),
+    [
+        pytest.param(["c"], "spec.containers[0]: must be an object", id="an item that is no object"),
+        pytest.param([{"image": "i"}], 'omits key field "name"', id="an item without its key"),
+        pytest.param([{"name": "c"}, {"name": "c"}], 'duplicate entries for key {"name":"c"}', id="one key twice"),
+        pytest.param(
+            [{"name": "c", "ports": [PORTS[0], {"containerPort": 80}]}], "duplicate entries", id="once with the default"
+        ),
+    ],
+)
+@pytest.mark.parametrize("live", [BODY, {}], ids=["onto others", "as the first"])
+def test_a_configuration_that_does_not_tell_its_items_apart_is_refused(
+    live: dict[str, Any], containers: list[Any], says: str
+) -> None:
+    config = HEAD | {"spec": {"containers": containers}}
+    with pytest.raises(StatusError, match=re.escape(says)) as refusal:
+        apply({**HEAD, "metadata": {}, **live}, config, Manager("m", "Apply"), POD, force=True)
+    assert refusal.value.code == 400
