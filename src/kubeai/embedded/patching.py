@@ -24,7 +24,7 @@ def change_of(kind: Kind, content_type: str, body: Any) -> Change:
 
 def _patched_by(kind: Kind, content_type: str, body: Any) -> Change:
     if content_type == JSON:
-        return lambda obj: json_patch(obj, body)
+        return lambda obj: _object(json_patch(obj, body))
     if not isinstance(body, dict):
         raise bad_request("the patch must be an object")
     patch: JSONObject = body

@@ -19,24 +19,32 @@ _DELETE = "$deleteFromPrimitiveList/"
 
 
 def strategic_merge(target: Any, patch: JSONObject, schema: JSONObject) -> JSONObject:
-    if patch.get("$patch") == "replace":
+    if (directive := patch.get("$patch", "merge")) not in ("replace", "delete", "merge"):
+        raise bad_request(f"unknown patch type found: {directive!r}")
+    if directive == "replace":
         return {name: value for name, value in patch.items() if name != "$patch"}
-    if patch.get("$patch") == "delete":
+    if directive == "delete":
         return {}
     merged = dict(target) if isinstance(target, dict) else {}
     if (retained := patch.get("$retainKeys")) is not None:
-        merged = {name: value for name, value in merged.items() if name in retained}
+        merged = {name: value for name, value in merged.items() if name in _listed("$retainKeys", retained)}
     for name, value in patch.items():
         if name.startswith(_DELETE):
             field = name.removeprefix(_DELETE)
-            merged[field] = [item for item in merged.get(field) or [] if item not in value]
+            merged[field] = [item for item in merged.get(field) or [] if item not in _listed(name, value)]
         elif not name.startswith("$"):
             _merge_field(merged, name, value, field_schema(schema, name))
     for name, order in patch.items():
         field = name.removeprefix(_ORDER)
         if name.startswith(_ORDER) and merged.get(field):
-            merged[field] = _ordered(merged[field], order, _merge_key(field_schema(schema, field)))
+            merged[field] = _ordered(merged[field], _listed(name, order), _merge_key(field_schema(schema, field)))
     return merged
+
+
+def _listed(directive: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise bad_request(f"{directive} must be a list")
+    return value
 
 
 def _merge_field(merged: JSONObject, name: str, value: Any, schema: JSONObject) -> None:

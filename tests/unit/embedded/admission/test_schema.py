@@ -29,7 +29,9 @@ TEXT = {"type": "string"}
         pytest.param("abc", TEXT | {"maxLength": 2}, "Too long", id="too long"),
         pytest.param("", TEXT | {"minLength": 1}, "at least 1 chars", id="too short"),
         pytest.param("A", TEXT | {"pattern": "^[a-z]$"}, "should match '^[a-z]$'", id="against the pattern"),
-        pytest.param("a\n", TEXT | {"pattern": "^[a-z]$"}, "should match '^[a-z]$'", id="a line's end behind the pattern"),
+        pytest.param(
+            "a\n", TEXT | {"pattern": "^[a-z]$"}, "should match '^[a-z]$'", id="a line's end behind the pattern"
+        ),
         pytest.param("now", TEXT | {"format": "date-time"}, "date-time", id="no time"),
         pytest.param([1, 2], {"type": "array", "maxItems": 1}, "must have at most 1 items", id="too many items"),
         pytest.param([], {"type": "array", "minItems": 1}, "at least 1 items", id="too few items"),

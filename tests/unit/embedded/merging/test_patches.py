@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubeai.api.k8s.resources import CONFIG_MAPS
 from kubeai.embedded.merging.patches import json_patch, merge_patch
 from kubeai.embedded.merging.strategic import strategic_merge
+from kubeai.embedded.patching import JSON as JSON_PATCH
+from kubeai.embedded.patching import change_of
 from kubeai.embedded.schemas.pods import POD
 from kubeai.embedded.status import StatusError
+from tests.unit.embedded.clusters import WRITE, create, kind_of, new_cluster
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -109,6 +113,30 @@ def test_finalizers_merge_as_a_set() -> None:
     target = {"metadata": {"finalizers": ["a"]}}
     merged = strategic_merge(target, {"metadata": {"finalizers": ["b", "a"]}}, POD)
     assert merged["metadata"]["finalizers"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        pytest.param({"m": {"$retainKeys": 5}}, id="keys to retain"),
+        pytest.param({"$deleteFromPrimitiveList/p": None}, id="values to delete"),
+        pytest.param({"$setElementOrder/p": 5}, id="an order"),
+        pytest.param({"m": {"$patch": "fly"}}, id="a directive that nobody knows"),
+    ],
+)
+def test_a_directive_that_cannot_be_followed_is_refused(patch: dict[str, Any]) -> None:
+    with pytest.raises(StatusError) as refusal:
+        strategic_merge({"m": {"a": 1}, "p": ["x", "y"]}, patch, {})
+    assert refusal.value.code == 400
+
+
+def test_a_json_patch_must_leave_an_object() -> None:
+    cluster = new_cluster()
+    kind = kind_of(cluster, CONFIG_MAPS)
+    create(cluster, CONFIG_MAPS, {"metadata": {"name": "a"}})
+    change = change_of(kind, JSON_PATCH, [{"op": "replace", "path": "", "value": 5}])
+    with pytest.raises(StatusError, match="must leave an object"):
+        cluster.update(kind, "default", "a", change, WRITE)
 
 
 def test_an_item_without_its_key_is_refused() -> None:
