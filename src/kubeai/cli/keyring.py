@@ -23,8 +23,9 @@ JSONObject = dict[str, Any]
 
 #: Two people who make their keys at once.
 _ATTEMPTS = 5
-_DAYS = re.compile(r"(\d+)d")
+_DAYS = re.compile(r"(\d{1,20})d")
 _DAY_S = 86_400
+_END_OF_TIME = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,16 @@ def _key(name: str, key: str, rules: Rules, now: float) -> Key:
 
 
 def expiry(text: str, now: float) -> float:
-    """`30d`, `12h` or a date as Unix time. Raises `CLIError` for what is none, or is past."""
+    """`30d`, `12h` or a date as Unix time. Raises `CLIError` for what is none, is past, or is in no calendar."""
+    moment = _moment(text, now)
+    if moment <= now:
+        raise CLIError(f"--expires: {text} is past")
+    if moment >= _END_OF_TIME:
+        raise CLIError(f"--expires: {text} is too far away; without it the key never expires")
+    return moment
+
+
+def _moment(text: str, now: float) -> float:
     if days := _DAYS.fullmatch(text):
         return now + int(days[1]) * _DAY_S
     try:
@@ -121,10 +131,7 @@ def expiry(text: str, now: float) -> float:
     except ValueError:
         message = f"--expires: {text!r} is neither a time such as 30d or 12h nor a date such as 2027-01-31"
         raise CLIError(message) from None
-    moment = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    if moment <= now:
-        raise CLIError(f"--expires: {text} is past")
-    return moment
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 async def _read(client: Client, secret: str) -> JSONObject | None:

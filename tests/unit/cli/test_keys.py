@@ -85,6 +85,13 @@ def test_times_of_expiry(text: str, expected: float) -> None:
     assert expiry(text, 0.0) == expected
 
 
-def test_a_key_cannot_expire_before_it_is_made() -> None:
+@pytest.mark.parametrize("text", ["1970-01-01", "-5h", "0", "0d"])
+def test_a_key_cannot_expire_before_it_is_made(text: str) -> None:
     with pytest.raises(CLIError, match="is past"):
-        expiry("1970-01-01", 1.0)
+        expiry(text, 1.0)
+
+
+@pytest.mark.parametrize("text", ["9999999d", "99999999999999999999d", "99999999h"])
+def test_a_key_cannot_expire_beyond_the_calendar(text: str) -> None:
+    with pytest.raises(CLIError, match="too far away"):
+        expiry(text, 1.0)
