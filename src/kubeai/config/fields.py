@@ -80,6 +80,11 @@ def _address(value: str) -> str:
     return value
 
 
+def _listening(value: str) -> str:
+    """`0` switches it off, as controller-runtime has it."""
+    return value if value == "0" else _address(value)
+
+
 def _origin(value: str) -> str:
     """As a browser sends it in `Origin`: it is compared as it is."""
     if value != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s,]+", value):
@@ -140,6 +145,7 @@ ProfileName = Annotated[str, AfterValidator(_profile_name)]
 Labels = Annotated[dict[str, str], AfterValidator(_labels)]
 Origin = Annotated[str, AfterValidator(_origin)]
 Address = Annotated[str, AfterValidator(_address)]
+ListenAddress = Annotated[str, AfterValidator(_listening)]
 Network = Annotated[str, AfterValidator(_network)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 NonEmpty = Annotated[str, Field(min_length=1)]

@@ -6,9 +6,9 @@ default comes from the file format's first implementation it must not change: th
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kubeai.api.model import EngineName
 from kubeai.api.replicas import RolloutStrategy
@@ -18,6 +18,7 @@ from kubeai.config.fields import (
     HeaderName,
     JSONPatch,
     Labels,
+    ListenAddress,
     Network,
     NonEmpty,
     ObjectName,
@@ -418,8 +419,10 @@ class System(Settings):
         description="Namespaces whose Models are served beside those of KubeAI's own; requests call them "
         "NAMESPACE/NAME. An addition of this project.",
     )
-    metrics_addr: Address = Field(default=":8080", description="Where /metrics is served.")
-    health_address: Address = Field(default=":8081", description="Where /healthz and /readyz are served.")
+    metrics_addr: ListenAddress = Field(default=":8080", description="Where /metrics is served; 0: nowhere.")
+    health_address: ListenAddress = Field(
+        default=":8081", description="Where /healthz and /readyz are served; 0: nowhere."
+    )
     model_autoscaling: ModelAutoscaling = Field(description="How the number of replicas follows the load.")
     model_server_pods: ModelServerPods = Field(
         default_factory=ModelServerPods, description="What all Pods of model servers have in common."
@@ -442,6 +445,13 @@ class System(Settings):
     usage: UsageSettings = Field(
         default_factory=UsageSettings, description="Counting of requests and tokens. An addition of this project."
     )
+
+    @field_validator("metrics_addr", "health_address", mode="before")
+    @classmethod
+    def _default_if_empty(cls, value: Any, info: ValidationInfo) -> Any:
+        """The format's first implementation takes an empty address for none."""
+        assert info.field_name is not None
+        return cls.model_fields[info.field_name].default if value == "" else value
 
     @field_validator("model_servers", mode="after")
     @classmethod

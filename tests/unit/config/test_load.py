@@ -117,6 +117,11 @@ def test_a_fault_names_file_and_key(keys: dict[str, Any], fault: str) -> None:
     assert [text[: len(fault) + 13] for text in faults(**keys)] == [f"system.yaml: {fault}"]
 
 
+@pytest.mark.parametrize(("written", "meant"), [("", ":8080"), ("0", "0"), (None, ":8080")])
+def test_an_address_that_is_empty_is_the_default_and_zero_is_off(written: str | None, meant: str) -> None:
+    assert parse(metricsAddr=written).metrics_addr == meant
+
+
 def test_all_faults_are_told_at_once() -> None:
     assert len(faults(metricsAddr="x", healthAddress="y", modelRollouts={"surge": "z"})) == 3
 
