@@ -9,9 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kubeai.config.load import ConfigError, parse_system
+from kubeai.config.load import parse_system, read_config
 from kubeai.config.system import System
 
 #: Engine -> the image name under which the node agent knows how to start it as a process.
@@ -49,7 +47,7 @@ def local_system(config: Path | None) -> System:
     source = "built-in configuration"
     if config is not None:
         source = str(config)
-        data |= _read(config)
+        data |= {key: value for key, value in read_config(config).items() if value is not None}
     data["modelServers"] = {engine: _local_images(data, engine) for engine in LOCAL_IMAGES}
     loading = data.get("modelLoading")
     data["modelLoading"] = (loading if isinstance(loading, dict) else {}) | {"image": LOCAL_LOADER_IMAGE}
@@ -64,15 +62,3 @@ def _local_images(data: dict[str, Any], engine: str) -> dict[str, Any]:
     images = configured.get("images") if isinstance(configured, dict) else None
     names = images if isinstance(images, dict) else {}
     return {"images": dict.fromkeys(["default", *names], LOCAL_IMAGES[engine])}
-
-
-def _read(config: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{config}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{config}: is not valid YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{config}: expected a mapping of configuration keys")
-    return data

@@ -122,9 +122,13 @@ def _read(path: Path) -> list[JSONObject]:
         documents = [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
     except OSError as error:
         raise StartError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StartError(f"{path}: is not UTF-8 text") from error
     except yaml.YAMLError as error:
         raise StartError(f"{path}: is not valid YAML: {error}") from error
     for document in documents:
         if faults := validate_model(document):
             raise StartError(f"{path}: " + "; ".join(map(str, faults)))
+        if not document["metadata"].get("name"):
+            raise StartError(f"{path}: metadata.name is required")
     return documents

@@ -25,12 +25,17 @@ class ConfigError(Exception):
 
 def load_system(path: Path) -> System:
     """Raises `ConfigError`."""
+    return parse_system(read_config(path), str(path))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys of a file, not checked. Raises `ConfigError`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise ConfigError(f"{path}: cannot be read: {reason}") from error
-    return parse_system(_parse_yaml(text, str(path)), str(path))
+    return _parse_yaml(text, str(path))
 
 
 def parse_system(data: Mapping[str, Any], source: str) -> System:

@@ -32,11 +32,20 @@ def test_a_clusters_file_keeps_its_profiles_and_image_names_but_runs_local_image
         ("{", "not valid YAML"),
         ("- a", "expected a mapping"),
         ("resourceProfile: {}", "resourceProfile"),
+        ("resourceProfiles: {}\nresourceProfiles: {}", "given twice"),
+        ("\udcff", "is not UTF-8"),
     ],
 )
 def test_a_bad_file_is_an_error_that_names_it(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "system.yaml"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(ConfigError, match=says) as caught:
         local_system(path)
     assert str(path) in str(caught.value)
+
+
+def test_an_empty_file_and_keys_without_a_value_leave_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "system.yaml"
+    for text in ("", "# nothing yet", "resourceProfiles:\nmodelAutoscaling:"):
+        path.write_text(text)
+        assert local_system(path) == local_system(None)

@@ -14,6 +14,9 @@ from kubeai.kube.client import Client
 from tests.builders import system
 from tests.unit.loader.servers import Bucket, serve
 
+#: An API server would make a name, but a file that is applied again means the same Model.
+NAMELESS = """{kind: Model, apiVersion: kubeai.org/v1, metadata: {generateName: x-},
+    spec: {url: "hf://a/b", engine: VLLM, features: []}}"""
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
@@ -27,11 +30,13 @@ def test_the_examples_are_valid(path: Path) -> None:
     [
         ("{", "not valid YAML"),
         ("{kind: Model, apiVersion: kubeai.org/v1, metadata: {name: x}, spec: {}}", "spec.url"),
+        ("\udcff", "is not UTF-8"),
+        (NAMELESS, "metadata.name"),
     ],
 )
 def test_a_bad_manifest_is_refused_with_file_and_field(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "model.yaml"
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     with pytest.raises(StartError, match=says) as caught:
         read_models([path])
     assert str(path) in str(caught.value)
