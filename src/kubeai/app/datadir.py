@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -82,3 +83,17 @@ def open_data_dir(root: Path) -> tuple[DataDir, IO[str]]:
     file.write(str(os.getpid()))
     file.flush()
     return directory, file
+
+
+def api_token(directory: DataDir) -> str:
+    """The API server's token: made once, so that copies of the kubeconfig stay valid."""
+    if directory.token.exists() and (token := directory.token.read_text(encoding="ascii").strip()):
+        return token
+    token = secrets.token_urlsafe(32)
+    # Written whole or not at all: an empty token would open the API server to every program on the machine.
+    draft = directory.token.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_text(token, encoding="ascii")
+    draft.replace(directory.token)
+    return token

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from kubeai.kube.client import Client
 from kubeai.telemetry.logs import LogFormat, setup_logging
 from kubeai.telemetry.registry import Metrics
 
-from .datadir import DataDir, open_data_dir
+from .datadir import DataDir, api_token, open_data_dir
 from .errors import StartError
 from .local_system import local_system
 from .prepare import Prepare, Progress, read_models
@@ -150,7 +149,7 @@ async def _machine(options: LocalOptions, system: System) -> AsyncIterator[_Mach
     data, lock = open_data_dir(options.data_dir)
     async with AsyncExitStack() as stack:
         stack.enter_context(lock)
-        token = _token(data)
+        token = api_token(data)
         commands = PodCommands()
         server = APIServer(data.root, token=token, logs=PodLogs(data.root), commands=commands)
         await _start_api(server, data, options.api_port)
@@ -191,13 +190,3 @@ def _announce(
 def _loopback(host: str) -> str:
     """An address at which this machine reaches a server that listens on `host`."""
     return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def _token(data: DataDir) -> str:
-    """The API server's token: made once, so that copies of the kubeconfig stay valid."""
-    if data.token.exists():
-        return data.token.read_text(encoding="ascii").strip()
-    token = secrets.token_urlsafe(32)
-    data.token.touch(mode=0o600)
-    data.token.write_text(token, encoding="ascii")
-    return token

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubeai.app.datadir import open_data_dir
+from kubeai.app.datadir import DataDir, api_token, open_data_dir
 from kubeai.app.errors import StartError
 
 
@@ -33,3 +33,17 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StartError, match="file/data cannot be used: Not a directory; choose another"):
         open_data_dir(tmp_path / "file" / "data")
+
+
+def test_the_token_is_made_once_and_for_the_user_alone(tmp_path: Path) -> None:
+    directory = DataDir(tmp_path)
+    token = api_token(directory)
+    assert len(token) > 30
+    assert api_token(directory) == token
+    assert directory.token.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_that_was_not_written_to_its_end_is_made_anew(tmp_path: Path) -> None:
+    directory = DataDir(tmp_path)
+    directory.token.touch()
+    assert len(api_token(directory)) > 30
