@@ -31,6 +31,10 @@ _REASONS = {
 _MAX_TEXT = 300
 
 
+class BadName(ValueError):
+    """What was given as the name of an object can be none; nothing was asked of the server."""
+
+
 class APIError(Exception):
     """A request that did not succeed. `status` is 0 if there was no answer; `details` is the Status' own."""
 

@@ -259,3 +259,19 @@ def test_following_a_pod_ends_with_its_deletion(kubeai: CommandLine, cluster: Lo
     cluster.logs.texts["p", "server", False] = b"hello\n"
     cluster.logs.at_end = lambda: cluster.converse(lambda client: client.delete(PODS, "p", grace_period_s=0))
     assert kubeai("logs", "p", "-f").out == "hello\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["get", "model/"], ["delete", ""], ["delete", "model/"], ["describe", "a/b"], ["logs", "pod/"]],
+    ids=" ".join,
+)
+def test_what_can_be_no_name_is_said_and_nothing_is_deleted(
+    kubeai: CommandLine, cluster: LocalCluster, words: list[str]
+) -> None:
+    cluster.put(MODELS, model())
+    told = kubeai(*words)
+    assert told.code == 1
+    assert "cannot be the name of one of" in told.err
+    assert "bug" not in told.err
+    assert kubeai("get", "-o", "name").out == "model.kubeai.org/m\n"
