@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,8 +111,23 @@ async def watch_objects(client: Client, words: Sequence[str], output: Format, se
     await _read(client, resource, names, selector)  # an error now is better than waiting for nothing
     printer = _Changes(resource, output, frozenset(names))
     informer = Informer(client, resource, decode, labels=selector)
-    informer.on_change(printer.print)
-    await informer.run()
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def show(old: Watched | None, new: Watched | None) -> None:
+        """An informer goes on whatever its handlers raise, but nobody reads what cannot be printed."""
+        try:
+            printer.print(old, new)
+        except OSError as error:
+            if not failed.done():
+                failed.set_exception(error)
+
+    informer.on_change(show)
+    watching = asyncio.create_task(informer.run())
+    try:
+        await asyncio.wait({watching, failed}, return_when=asyncio.FIRST_COMPLETED)
+        await (failed if failed.done() else watching)
+    finally:
+        watching.cancel()
 
 
 class _Changes:

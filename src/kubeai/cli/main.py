@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +43,8 @@ class Verbs(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
+            if isinstance(error, ExceptionGroup) and error.subgroup(BrokenPipeError):
+                raise BrokenPipeError(errno.EPIPE, "the reader went away") from error
             if ctx.params.get("debug"):
                 raise
             typer.echo(f"error: {explain(error)}", err=True)

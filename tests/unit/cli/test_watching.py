@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from kubeai.api.k8s.resources import MODELS, PODS
 
 from .conftest import DEADLINE_S, CommandLine, LocalCluster
@@ -48,7 +50,7 @@ class Watching:
 
 
 @contextmanager
-def watching(kubeai: CommandLine, *arguments: str) -> Iterator[Watching]:
+def started(kubeai: CommandLine, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)} | {k: v for k, v in kubeai.env.items() if v}
     with subprocess.Popen(
         [sys.executable, "-m", "kubeai", *arguments],
@@ -58,9 +60,15 @@ def watching(kubeai: CommandLine, *arguments: str) -> Iterator[Watching]:
         env=environment,
     ) as process:
         try:
-            yield Watching(process)
+            yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def watching(kubeai: CommandLine, *arguments: str) -> Iterator[Watching]:
+    with started(kubeai, *arguments) as process:
+        yield Watching(process)
 
 
 def test_get_watch_prints_each_change_until_interrupted(kubeai: CommandLine, cluster: LocalCluster) -> None:
@@ -73,6 +81,27 @@ def test_get_watch_prints_each_change_until_interrupted(kubeai: CommandLine, clu
         cluster.ask(lambda client: client.delete(MODELS, "a"))
         assert verb.line()[:5] == ["a", "VLLM", "TextGeneration", "0/0", "Deleted"]
         assert verb.interrupt() == (130, "")
+
+
+@pytest.mark.parametrize("verb", ["get -w", "logs -f"])
+def test_it_ends_without_a_word_when_its_reader_goes_away(
+    kubeai: CommandLine, cluster: LocalCluster, verb: str
+) -> None:
+    """As with `kubeai get -w | head -1`."""
+    cluster.put(MODELS, model("m"))
+    cluster.logs.texts["model-m-x-one", "server", False] = b"I am one.\n"
+    cluster.put(PODS, pod("model-m-x-one", containerStatuses=[running()]))
+    name, flag = verb.split()
+    with started(kubeai, name, "m", flag) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        for number in range(2):
+            cluster.logs.texts[f"model-m-x-{number}", "server", False] = b"I am another.\n"
+            cluster.put(PODS, pod(f"model-m-x-{number}", containerStatuses=[running()]))
+            cluster.ask(lambda client: client.patch(MODELS, "m", {"metadata": {"labels": {"n": f"v{number}"}}}))
+        assert process.wait(DEADLINE_S / 2) == 1
+        assert process.stderr.read() == ""
 
 
 def test_following_a_model_waits_for_its_pods_and_goes_on(kubeai: CommandLine, cluster: LocalCluster) -> None:
