@@ -12,7 +12,7 @@ EXPECTED = frozenset(
     {
         "kubeai.cli.errors.CLIError",
         "kubeai.kube.errors.APIError",
-        "kubeai.kube.errors.BadName",
+        "kubeai.kube.errors.BadNameError",
         "kubeai.kube.access.AccessError",
         "kubeai.config.load.ConfigError",
         "kubeai.app.errors.StartError",

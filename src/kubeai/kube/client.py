@@ -16,7 +16,7 @@ import msgspec
 
 from kubeai.api.k8s.resources import PODS, Resource
 from kubeai.kube.access import ClusterAccess
-from kubeai.kube.errors import BadAnswer, BadName
+from kubeai.kube.errors import BadAnswer, BadNameError
 from kubeai.kube.exec import PROTOCOLS, Exec, Finished, collect, exec_params
 from kubeai.kube.paging import PAGE_SIZE, Page, pages
 from kubeai.kube.transport import Transport
@@ -270,7 +270,7 @@ class Client:
 def _check_name(resource: Resource, name: str) -> None:
     # An empty name would make the collection of it, and "delete" a matter of everything.
     if name in ("", ".", "..") or "/" in name or "%" in name:
-        raise BadName(f"{name!r} cannot be the name of one of {resource.group_plural}")
+        raise BadNameError(f"{name!r} cannot be the name of one of {resource.group_plural}")
 
 
 def _object(data: bytes | msgspec.Raw) -> JSONObject:

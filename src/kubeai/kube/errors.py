@@ -31,7 +31,7 @@ _REASONS = {
 _MAX_TEXT = 300
 
 
-class BadName(ValueError):
+class BadNameError(ValueError):
     """What was given as the name of an object can be none; nothing was asked of the server."""
 
 

@@ -83,7 +83,7 @@ def test_get_watch_prints_each_change_until_interrupted(kubeai: CommandLine, clu
         assert verb.interrupt() == (130, "")
 
 
-@pytest.mark.parametrize("verb", ["get -w", "logs -f"])
+@pytest.mark.parametrize("verb", ["get -w", "logs m -f"])
 def test_it_ends_without_a_word_when_its_reader_goes_away(
     kubeai: CommandLine, cluster: LocalCluster, verb: str
 ) -> None:
@@ -91,15 +91,15 @@ def test_it_ends_without_a_word_when_its_reader_goes_away(
     cluster.put(MODELS, model("m"))
     cluster.logs.texts["model-m-x-one", "server", False] = b"I am one.\n"
     cluster.put(PODS, pod("model-m-x-one", containerStatuses=[running()]))
-    name, flag = verb.split()
-    with started(kubeai, name, "m", flag) as process:
-        assert process.stdout is not None and process.stderr is not None
+    with started(kubeai, *verb.split()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
         assert process.stdout.readline()
         process.stdout.close()
-        for number in range(2):
+        for number in "12":
             cluster.logs.texts[f"model-m-x-{number}", "server", False] = b"I am another.\n"
             cluster.put(PODS, pod(f"model-m-x-{number}", containerStatuses=[running()]))
-            cluster.ask(lambda client: client.patch(MODELS, "m", {"metadata": {"labels": {"n": f"v{number}"}}}))
+            cluster.put(MODELS, model(number))
         assert process.wait(DEADLINE_S / 2) == 1
         assert process.stderr.read() == ""
 
