@@ -1,11 +1,12 @@
 """Manifests from files, directories and standard input, with the line of every field.
 
-YAML as Kubernetes reads it: dates stay texts, and a key given twice is an error, because one of the two values would
-silently be lost.
+YAML as Kubernetes reads it: dates stay texts, keys become texts, and a key given twice is an error, because one of the
+two values would silently be lost.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Hashable, Iterator, Sequence
@@ -20,6 +21,7 @@ from .errors import CLIError
 STDIN = Path("-")
 SUFFIXES = (".yaml", ".yml", ".json")
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -138,11 +140,28 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        problem=f"the key {key.value} is given twice", problem_mark=key.start_mark
-                    )
-                seen.add(key.value)
+            if key.tag != _MERGE:
+                text = self._key(key)
+                if text in seen:
+                    raise _key_fault(key, f"the key {text} is given twice")
+                seen.add(text)
+        self.flatten_mapping(node)
+        # Before they are values: as such 1 and true are one key.
+        node.value = [
+            (yaml.ScalarNode(_TEXT, self._key(key), key.start_mark, key.end_mark), value) for key, value in node.value
+        ]
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
         return mapping
+
+    def _key(self, node: yaml.Node) -> str:
+        """The key as JSON has it."""
+        value = self.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
+        if isinstance(value, str):
+            return value
+        if not isinstance(value, int | float):
+            raise _key_fault(node, "a key must be a text")
+        return json.dumps(value)
+
+
+def _key_fault(node: yaml.Node, problem: str) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)

@@ -91,6 +91,7 @@ def test_validate_reads_json_directories_lists_and_standard_input(kubeai: Comman
     ("text", "says"),
     [
         pytest.param("a: }", ":1: is not valid YAML", id="broken YAML"),
+        pytest.param("on: 1\ntrue: 2\n", ":2: is not valid YAML: the key true is given twice", id="a key in two forms"),
         pytest.param("a: 1\na: 2\n", ":2: is not valid YAML: the key a is given twice", id="a key given twice"),
         pytest.param("- 1\n", ":1: document 1 is not an object but list", id="a list at the top"),
         pytest.param("\udcff", "is not UTF-8 text", id="no text"),
@@ -110,6 +111,22 @@ def test_a_file_that_cannot_be_read_is_named_with_the_line(
 def test_dates_stay_texts_as_in_kubernetes(kubeai: CommandLine, tmp_path: Path) -> None:
     text = GOOD + "  env:\n    SINCE: 2024-01-02\n"
     assert kubeai("validate", manifest(tmp_path, text)).code == 0
+
+
+def test_keys_are_texts_as_in_kubernetes(kubeai: CommandLine, tmp_path: Path) -> None:
+    path = manifest(tmp_path, GOOD + "  env: {1: a, 0x10: b, on: c, 1.5: d}\n")
+    assert kubeai("validate", path).code == 0
+    env = yaml.safe_load(kubeai("render", path).out)["spec"]["containers"][0]["env"]
+    assert {"1": "a", "16": "b", "true": "c", "1.5": "d"}.items() <= {e["name"]: e.get("value") for e in env}.items()
+    unknown = kubeai("validate", manifest(tmp_path, GOOD + "  5: 6\n"))
+    assert "spec.5: unknown field" in unknown.err
+
+
+@pytest.mark.parametrize("key", ["[a, b]", "~"])
+def test_what_can_be_no_key_is_an_error_with_its_line(kubeai: CommandLine, tmp_path: Path, key: str) -> None:
+    done = kubeai("validate", manifest(tmp_path, GOOD + f"  ? {key}\n  : 1\n"))
+    assert (done.code, "bug" in done.err) == (1, False)
+    assert "model.yaml:9: is not valid YAML: a key must be a text" in done.err
 
 
 def test_a_file_that_is_missing_is_an_error_of_one_line(kubeai: CommandLine) -> None:
