@@ -36,7 +36,7 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "array": ("a list", lambda value: isinstance(value, list | tuple)),
     "string": ("a string", lambda value: isinstance(value, str)),
     "boolean": ("true or false", lambda value: isinstance(value, bool)),
-    "integer": ("an integer", lambda value: _is_number(value) and float(value).is_integer()),
+    "integer": ("an integer", lambda value: _is_number(value) and (isinstance(value, int) or value.is_integer())),
     "number": ("a number", lambda value: _is_number(value)),
 }
 _RANGES = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}

@@ -11,4 +11,6 @@ class StartError(Exception):
 
 def reason_of(error: OSError) -> str:
     """The system's own words. asyncio puts a sentence of its own into `strerror`, with the address in it once more."""
-    return os.strerror(error.errno) if error.errno else str(error)
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)  # of names that cannot be resolved the numbers are others

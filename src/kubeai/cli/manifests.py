@@ -100,7 +100,16 @@ def _parse(source: str, text: str) -> Iterator[Document]:
         if not isinstance(value, dict):
             line = node.start_mark.line + 1
             raise CLIError(f"{source}:{line}: document {index} is not an object but {type(value).__name__}")
+        _refuse_cycles(value, f"{source}:{node.start_mark.line + 1}: document {index}")
         yield from _expand(Document(source, index, value, node))
+
+
+def _refuse_cycles(value: dict[Hashable, Any], where: str) -> None:
+    """An anchor may stand inside of what it names; JSON has no such thing."""
+    try:
+        json.dumps(value, default=str)
+    except (ValueError, RecursionError) as error:
+        raise CLIError(f"{where} contains itself, or is too deep") from error
 
 
 def _expand(document: Document) -> Iterator[Document]:

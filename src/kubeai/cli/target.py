@@ -6,6 +6,7 @@ import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .errors import CLIError
 
@@ -88,13 +89,21 @@ def is_running(directory: Path) -> bool:
     return (directory / "kubeconfig").exists()
 
 
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of what stands where the port belongs, too
+        return False
+
+
 def gateway_url(url: str | None = None, data_dir: Path | None = None) -> str:
     """`url`, else the running instance's, else where a gateway listens by default."""
     endpoint = data_directory(data_dir) / "endpoint"
     if url is None and endpoint.exists():
         url = endpoint.read_text(encoding="ascii").strip()
     url = (url or DEFAULT_URL).rstrip("/")
-    if not url.startswith(("http://", "https://")):
+    if not url.startswith(("http://", "https://")) or not _has_host(url):
         raise CLIError(f"{url!r} is not a URL of a gateway: it must start with http:// or https://")
     for path in _API_PATHS:
         url = url.removesuffix(path)

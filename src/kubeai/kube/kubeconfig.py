@@ -89,7 +89,11 @@ def _names(entries: Mapping[str, object]) -> str:
 
 def _combine(cluster: Cluster, user: User, namespace: str, environ: Mapping[str, str]) -> ClusterAccess:
     server = (cluster.server or "").rstrip("/")
-    if urlsplit(server).scheme not in ("http", "https"):
+    try:
+        scheme = urlsplit(server).scheme
+    except ValueError as error:
+        raise AccessError(f"the cluster's server {server!r} is no URL: {error}") from error
+    if scheme not in ("http", "https"):
         raise AccessError(f"the cluster's server {server!r} must begin with https:// or http://")
     tls = _tls(cluster, user)
     return ClusterAccess(

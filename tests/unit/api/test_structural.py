@@ -73,6 +73,7 @@ def test_accepts(fields: dict[str, Any]) -> None:
         ({"count": -1}, "count: must be 0 or more, not -1"),
         ({"count": 10}, "count: must be 9 or less, not 10"),
         ({"count": True}, "count: must be an integer, not True"),
+        ({"count": float("inf")}, "count: must be an integer, not inf"),
         ({"count": 1.5}, "count: must be an integer, not 1.5"),
         ({"count": None}, "count: must be an integer, not None"),
         ({"big": 2**63}, f"big: must be between {-(2**63)} and {2**63 - 1}, not {2**63}"),
@@ -95,6 +96,11 @@ def test_accepts(fields: dict[str, Any]) -> None:
 )
 def test_refuses(fields: dict[str, Any], fault: str) -> None:
     assert faults(**fields) == [fault]
+
+
+def test_a_number_beyond_all_measure_is_refused() -> None:
+    (fault,) = faults(big=10**400)
+    assert fault.startswith("big: must be between -9223372036854775808 and")
 
 
 def test_names_what_is_missing() -> None:

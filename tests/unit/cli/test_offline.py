@@ -95,6 +95,7 @@ def test_validate_reads_json_directories_lists_and_standard_input(kubeai: Comman
         pytest.param("a: 1\na: 2\n", ":2: is not valid YAML: the key a is given twice", id="a key given twice"),
         pytest.param("- 1\n", ":1: document 1 is not an object but list", id="a list at the top"),
         pytest.param("\udcff", "is not UTF-8 text", id="no text"),
+        pytest.param("kind: Model\na: &a [*a]\n", ":1: document 1 contains itself", id="no end"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named_with_the_line(

@@ -103,6 +103,12 @@ def test_the_url_that_openai_clients_take_works_too(kubeai: CommandLine, gateway
     assert gateway.requests[0][0] == "/openai/v1/chat/completions"
 
 
+@pytest.mark.parametrize("url", ["localhost:8000", "http://", "http://[", "http://a:b"])
+def test_what_is_no_url_is_said(kubeai: CommandLine, url: str) -> None:
+    told = kubeai("chat", "m", "hi", "--url", url)
+    assert (told.code, "is not a URL of a gateway" in told.err) == (1, True)
+
+
 def test_a_running_instance_tells_where_its_gateway_is(kubeai: CommandLine, gateway: ScriptedGateway) -> None:
     del kubeai.env["KUBEAI_URL"]
     kubeai.data_dir.mkdir()

@@ -195,6 +195,10 @@ TO_CLUSTER = "contexts: [{name: x, context: {cluster: c}}], current-context: x"
         (f"{{{TO_CLUSTER}}}", "no cluster 'c'; there are none"),
         (f"{{{TO_CLUSTER}, clusters: [{{name: c}}]}}", "server '' must begin with https"),
         (
+            f"{{{TO_CLUSTER}, clusters: [{{name: c, cluster: {{server: 'http://['}}}}]}}",
+            "is no URL: Invalid",
+        ),
+        (
             f"{{{TO_CLUSTER}, clusters: [{{name: c, cluster: {{server: 'https://a', proxy-url: 'ftp://p'}}}}]}}",
             "proxy-url 'ftp://p' must begin with http",
         ),
