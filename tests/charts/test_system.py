@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from kubeai.config.load import parse_system
+from kubeai.config.system import System
 
 from .helm import KUBEAI, ROOT, HelmError, render
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.charts
 
 JSON = dict[str, Any]
 
+VALUES: JSON = yaml.safe_load((KUBEAI / "values.yaml").read_text())
 RECORDED = ROOT / "tests" / "data" / "examples" / "system.yaml"
 
 
@@ -97,6 +99,14 @@ def test_a_key_of_another_values_file_can_be_unset() -> None:
     spot = {"resourceProfiles": {"nvidia-gpu-l4": {"nodeSelector": {"cloud.google.com/gke-spot": None}}}}
     system = render(KUBEAI, "--values", KUBEAI / "values-gke.yaml", values=spot).system
     assert system.resource_profiles["nvidia-gpu-l4"].node_selector == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+
+
+@pytest.mark.parametrize(
+    "key", sorted(VALUES.keys() & {field.alias for field in System.model_fields.values()}), ids=str
+)
+def test_a_section_whose_keys_are_all_commented_out_leaves_the_defaults(key: str) -> None:
+    """Helm takes a key without a value for a wish to have it away."""
+    assert render(KUBEAI, values={key: None}).system.model_autoscaling.state_config_map_name
 
 
 def test_names_follow_the_secrets_accounts_and_pull_secrets() -> None:

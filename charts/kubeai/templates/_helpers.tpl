@@ -65,7 +65,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "kubeai.stateConfigMapName" -}}
-{{- default (printf "%s-autoscaler-state" (include "kubeai.fullname" .)) .Values.modelAutoscaling.stateConfigMapName -}}
+{{- default (printf "%s-autoscaler-state" (include "kubeai.fullname" .)) (.Values.modelAutoscaling).stateConfigMapName -}}
 {{- end -}}
 
 {{- /* (list REPOSITORY TAG): a digest is joined by an at sign. */ -}}
@@ -80,7 +80,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
 {{- define "kubeai.loaderImage" -}}
-{{- if .Values.modelLoading.image -}}
+{{- if (.Values.modelLoading).image -}}
 {{- .Values.modelLoading.image -}}
 {{- else if hasPrefix "sha256:" .Values.image.tag -}}
 {{- fail "modelLoading.image: is needed where image.tag is a digest, for that is the digest of another image" -}}

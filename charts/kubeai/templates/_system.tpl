@@ -6,7 +6,7 @@
 {{- end -}}
 {{- $pods := dict "serviceAccountName" (include "kubeai.modelServiceAccountName" .) -}}
 {{- range $key := list "podSecurityContext" "securityContext" "jsonPatches" -}}
-{{- with index $.Values.modelServerPods $key -}}
+{{- with index (default dict $.Values.modelServerPods) $key -}}
 {{- $_ := set $pods $key . -}}
 {{- end -}}
 {{- end -}}
@@ -16,10 +16,10 @@
 {{- $system := dict
     "secretNames" $names
     "modelServers" .Values.modelServers
-    "modelLoading" (merge (dict "image" (include "kubeai.loaderImage" .)) .Values.modelLoading)
+    "modelLoading" (merge (dict "image" (include "kubeai.loaderImage" .)) (default dict .Values.modelLoading))
     "modelServerPods" $pods
     "modelRollouts" .Values.modelRollouts
-    "modelAutoscaling" (merge (dict "stateConfigMapName" (include "kubeai.stateConfigMapName" .)) .Values.modelAutoscaling)
+    "modelAutoscaling" (merge (dict "stateConfigMapName" (include "kubeai.stateConfigMapName" .)) (default dict .Values.modelAutoscaling))
     "messaging" .Values.messaging
     "resourceProfiles" .Values.resourceProfiles
     "cacheProfiles" .Values.cacheProfiles
