@@ -53,18 +53,28 @@ def is_free(schema: JSONObject) -> bool:
 def complete(value: Any, schema: JSONObject) -> None:
     """Drop nulls that are not allowed and fill in defaults, at every depth."""
     if isinstance(value, dict):
-        properties = schema.get("properties", {})
-        for name, below in properties.items():
-            if name in value and value[name] is None and not below.get("nullable"):
-                del value[name]
-            if name not in value and "default" in below:
-                value[name] = deepcopy(below["default"])
-            if name in value:
-                complete(value[name], below)
-        values = schema.get("additionalProperties")
-        if isinstance(values, dict):
-            for name in value.keys() - properties.keys():
-                complete(value[name], values)
+        _complete_object(value, schema)
     elif isinstance(value, list) and "items" in schema:
         for item in value:
             complete(item, schema["items"])
+
+
+def _complete_object(value: JSONObject, schema: JSONObject) -> None:
+    properties = schema.get("properties", {})
+    for name, below in properties.items():
+        _drop_null(value, name, below)
+        if name not in value and "default" in below:
+            value[name] = deepcopy(below["default"])
+        if name in value:
+            complete(value[name], below)
+    values = schema.get("additionalProperties")
+    if isinstance(values, dict):
+        for name in value.keys() - properties.keys():
+            _drop_null(value, name, values)
+            if name in value:
+                complete(value[name], values)
+
+
+def _drop_null(value: JSONObject, name: str, schema: JSONObject) -> None:
+    if name in value and value[name] is None and not schema.get("nullable"):
+        del value[name]

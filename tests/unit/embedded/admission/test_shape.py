@@ -57,6 +57,11 @@ def test_prune(spec: dict[str, Any], kept: dict[str, Any], unknown: list[str]) -
         pytest.param(
             {"spec": {"note": None}}, {"spec": {"note": None, "size": 3}}, id="null stays where it is allowed"
         ),
+        pytest.param(
+            {"spec": {"labels": {"a": None, "b": "c"}}},
+            {"spec": {"labels": {"b": "c"}, "size": 3}},
+            id="null in a map goes",
+        ),
         pytest.param({"spec": {"items": [{}]}}, {"spec": {"items": [{"a": "x"}], "size": 3}}, id="defaults of items"),
     ],
 )
