@@ -36,7 +36,7 @@ def check_metadata(metadata: JSONObject, kind: str, old: JSONObject | None) -> I
     """The faults of an object's metadata. `old` is the stored object's, on an update."""
     yield from _check_name(metadata, kind)
     yield from _check_texts(metadata)
-    yield from _check_owners(metadata.get("ownerReferences") or [])
+    yield from _check_owners(metadata.get("ownerReferences"))
     yield from _check_finalizers(metadata, old)
 
 
@@ -52,7 +52,9 @@ def _check_name(metadata: JSONObject, kind: str) -> Iterator[Cause]:
 
 def _check_texts(metadata: JSONObject) -> Iterator[Cause]:
     for field in ("labels", "annotations"):
-        texts = metadata.get(field) or {}
+        texts = metadata.get(field)
+        if texts is None:
+            continue
         if not isinstance(texts, dict):
             yield _unreadable(f"metadata.{field}", texts, "must be a map of strings")
             continue
@@ -75,6 +77,8 @@ def _check_entries(field: str, texts: JSONObject) -> Iterator[Cause]:
 
 def _check_owners(owners: Any) -> Iterator[Cause]:
     path = "metadata.ownerReferences"
+    if owners is None:
+        return
     if not isinstance(owners, list) or not all(isinstance(owner, dict) for owner in owners):
         yield _unreadable(path, owners, "must be a list of owner references")
         return
@@ -91,7 +95,9 @@ def _check_owners(owners: Any) -> Iterator[Cause]:
 
 
 def _check_finalizers(metadata: JSONObject, old: JSONObject | None) -> Iterator[Cause]:
-    finalizers = metadata.get("finalizers") or []
+    finalizers = metadata.get("finalizers")
+    if finalizers is None:
+        finalizers = []
     if not isinstance(finalizers, list) or not all(is_type(name, "string") for name in finalizers):
         yield _unreadable("metadata.finalizers", finalizers, "must be a list of names")
         return

@@ -29,6 +29,10 @@ def _fields(metadata: dict[str, Any], kind: str = "Pod", old: dict[str, Any] | N
                      id="an owner without uid"),
         pytest.param({"ownerReferences": [OWNER | {"uid": ["x"]}]}, "metadata.ownerReferences[0].uid",
                      id="an owner whose uid is no text"),
+        pytest.param({"labels": False}, "metadata.labels", id="labels that are nothing"),
+        pytest.param({"annotations": ""}, "metadata.annotations", id="annotations that are nothing"),
+        pytest.param({"finalizers": 0}, "metadata.finalizers", id="finalizers that are nothing"),
+        pytest.param({"ownerReferences": {}}, "metadata.ownerReferences", id="owners that are nothing"),
         pytest.param({"ownerReferences": ["me"]}, "metadata.ownerReferences", id="an owner that is no object"),
         pytest.param(
             {"ownerReferences": [OWNER | {"controller": True}, OWNER | {"uid": "v", "controller": True}]},
