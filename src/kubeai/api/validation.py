@@ -70,7 +70,7 @@ def _check_head(obj: Mapping[str, Any]) -> Iterator[FieldError]:
     for key, expected in (("apiVersion", MODELS.api_version), ("kind", MODELS.kind)):
         if obj.get(key) != expected:
             yield FieldError(key, f"must be {expected}, not {obj.get(key)!r}", f"{key}: {expected}")
-    metadata = obj.get("metadata")
+    metadata = obj.get("metadata", {})
     if isinstance(metadata, Mapping):
         yield from _check_metadata(metadata)
 

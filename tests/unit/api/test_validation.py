@@ -45,6 +45,12 @@ def test_refuses_a_field(spec: dict[str, Any], fault: str) -> None:
     assert [str(f)[: len(fault)] for f in validate_model(manifest(**spec))] == [fault]
 
 
+@pytest.mark.parametrize("metadata", [{}, {"metadata": None}, {"metadata": {}}])
+def test_a_model_needs_a_name(metadata: dict[str, Any]) -> None:
+    nameless = {key: value for key, value in manifest().items() if key != "metadata"} | metadata
+    assert [str(fault) for fault in validate_model(nameless)] == ["metadata.name: required"]
+
+
 @pytest.mark.parametrize("text", ["null", "[]", "3", "x"])
 def test_refuses_what_is_no_object(text: str) -> None:
     assert [fault.rule for fault in validate_model(yaml.safe_load(text))] == ["type: object"]
