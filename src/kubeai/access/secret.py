@@ -70,9 +70,9 @@ def decode(name: str, data: str) -> Key:
         requests_per_minute=entry.requests_per_minute,
         tokens_per_minute=entry.tokens_per_minute,
         concurrency=entry.concurrency,
-        expires_at=entry.expires.timestamp() if entry.expires else NEVER,
+        expires_at=_unix(entry.expires) if entry.expires else NEVER,
         priority=entry.priority,
-        created_at=entry.created.timestamp() if entry.created else 0.0,
+        created_at=_unix(entry.created) if entry.created else 0.0,
     )
 
 
@@ -86,6 +86,11 @@ def decode_all(data: Mapping[str, str]) -> tuple[dict[str, Key], dict[str, str]]
         except ValueError as error:
             faults[name] = str(error)
     return keys, faults
+
+
+def _unix(when: datetime) -> float:
+    """What a person wrote without a zone means the same on each gateway."""
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def _time(unix_s: float) -> datetime:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
 import pytest
@@ -26,6 +27,17 @@ FULL = key(
 @pytest.mark.parametrize("one", [pytest.param(key(), id="without rules"), pytest.param(FULL, id="with all of them")])
 def test_a_key_comes_back_as_it_was_written(one: Key) -> None:
     assert decode(one.name, encode(one)) == one
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_gateway_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "EST+5")
+    time.tzset()
+    try:
+        found = decode("k", entry(expires="1970-01-01T00:01:00", created="1970-01-01T00:00:01"))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (found.expires_at, found.created_at) == (60.0, 1.0)
 
 
 def test_only_the_hash_is_kept() -> None:
