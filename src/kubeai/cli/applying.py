@@ -8,7 +8,7 @@ from typing import Any
 
 from kubeai.api.k8s.resources import MODELS, Resource
 from kubeai.kube.client import Client
-from kubeai.kube.errors import APIError, ConnectionFailed
+from kubeai.kube.errors import APIError, BadNameError, ConnectionFailed
 
 from .columns import pluck
 from .errors import CLIError
@@ -28,7 +28,7 @@ async def apply_manifests(client: Client, documents: Sequence[Document]) -> None
             print(await _apply(client, document))
         except ConnectionFailed:
             raise  # the next one would fare no better
-        except APIError as error:
+        except (APIError, BadNameError, CLIError) as error:
             refused.append(f"{document.where}: {error}")
     if refused:
         raise CLIError("\n".join(refused))
@@ -37,7 +37,7 @@ async def apply_manifests(client: Client, documents: Sequence[Document]) -> None
 async def _apply(client: Client, document: Document) -> str:
     obj = document.object
     if not document.name:
-        raise CLIError(f"{document.where}: metadata.name is required")
+        raise CLIError("metadata.name is required")
     resource = await kind_of(client, obj)
     namespace = pluck(obj, "metadata", "namespace")
     before = await _version(client, resource, document.name, namespace)

@@ -77,6 +77,20 @@ def test_apply_goes_on_after_a_refused_object_and_names_it(
     assert "spec.engine" in done.err
 
 
+def test_apply_goes_on_after_what_it_cannot_even_ask_for(
+    kubeai: CommandLine, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    foreign = {"apiVersion": "x.org/v1", "kind": "Y", "metadata": {"name": "y"}}
+    nameless = model() | {"metadata": {"generateName": "m-"}}
+    done = kubeai(
+        "apply", "-f", written(tmp_path, model("bad", engine="X"), foreign, nameless, model("a/b"), model("good"))
+    )
+    assert (done.code, done.out) == (1, "model.kubeai.org/good created\n")
+    for number, says in enumerate(["spec.engine", "has no kind 'Y'", "metadata.name is required", "'a/b' cannot be"]):
+        assert f"document {number + 1} (" in done.err.splitlines()[number]
+        assert says in done.err.splitlines()[number]
+
+
 def test_apply_knows_other_kinds_and_those_it_does_not(
     kubeai: CommandLine, cluster: LocalCluster, tmp_path: Path
 ) -> None:
@@ -84,7 +98,7 @@ def test_apply_knows_other_kinds_and_those_it_does_not(
     assert kubeai("apply", "-f", written(tmp_path, config)).out == "configmap/c created\n"
     assert cluster.get(CONFIG_MAPS, "c")["data"] == {"k": "v"}
     done = kubeai("apply", "-f", written(tmp_path, {"apiVersion": "x.org/v1", "kind": "Y", "metadata": {"name": "y"}}))
-    assert done.err == "error: the cluster has no kind 'Y' of apiVersion 'x.org/v1': is its CRD installed?\n"
+    assert "document 1 (Y y): the cluster has no kind 'Y' of apiVersion 'x.org/v1': is its CRD installed?" in done.err
 
 
 def test_get_shows_models_by_name_as_a_table(kubeai: CommandLine, cluster: LocalCluster) -> None:
