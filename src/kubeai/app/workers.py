@@ -153,6 +153,9 @@ class Workers:
     async def _live(self, worker: _Worker) -> int:
         """One worker's life; returns how it ended."""
         async with _pipe() as (words, telling):
+            if self._draining:  # the sockets are closed, and it would end the others with an error
+                os.close(telling)
+                return 0
             process = await self._spawn(worker, telling)
             try:
                 async for word in words:

@@ -208,6 +208,18 @@ async def test_draining_lets_all_workers_finish(tmp_path: Path) -> None:
         assert (w.pids(), w.active()) == ([], 0)
 
 
+@pytest.mark.parametrize("steps", range(5))
+async def test_draining_while_a_worker_is_about_to_start_is_no_error(steps: int) -> None:
+    workers = Workers(1, WorkerOptions(system(), "default", None, False, False, "console", "WARNING"))
+    await workers.start("127.0.0.1", 0)
+    running = asyncio.create_task(workers.run())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE_S):
+        await workers.drain(0.1)
+        await running
+
+
 async def test_workers_whose_parent_is_gone_finish_and_free_the_port(tmp_path: Path) -> None:
     async with engine(Held(), "a") as a, engine(Held(), "b") as b, world(tmp_path, a, b) as w:
         processes = [worker.process for worker in w.workers._workers]
