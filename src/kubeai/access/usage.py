@@ -19,8 +19,8 @@ MAX_ROWS = 500
 MAX_BYTES = 33_000
 #: What stands around a name, and what the three numbers of a row take when they have grown.
 _QUOTED, _NUMBERS = 4, 32
-#: Processes whose last write is remembered.
-MAX_WRITERS = 64
+#: Processes whose last write is remembered: a few gateways with many workers each, over a write that is tried again.
+MAX_WRITERS = 256
 
 
 class Counts(NamedTuple):

@@ -201,6 +201,20 @@ async def test_what_is_seen_is_not_counted_again_when_many_others_have_written_s
     assert requests(idle) == MAX_WRITERS + 1
 
 
+async def test_what_lost_its_answer_counts_once_among_the_workers_of_many_gateways() -> None:
+    cluster = Cluster()
+    some = books(cluster)
+    some.ledger.of("alice", "m").add(1, 1)
+    cluster.faults = ["mute"]
+    await some.write()
+    for _ in range(200):
+        other = books(cluster)
+        other.ledger.of("alice", "m").add(1, 1)
+        await other.write()
+    await some.write()
+    assert requests(books(cluster)) == 201
+
+
 async def test_a_day_that_somebody_spoiled_begins_anew() -> None:
     cluster = Cluster()
     some = books(cluster)
