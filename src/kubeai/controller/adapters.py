@@ -150,6 +150,8 @@ class Keeper:
         self._override = override
         self._wanted = wanted_adapters(model)
         self._pods: dict[str, PodState] = {}
+        #: All that runs, of Pods that are gone, too.
+        self._steps: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
 
     def look(self, model: Model, pods: Iterable[Pod]) -> None:
@@ -183,7 +185,7 @@ class Keeper:
         return not self._wanted and all(state.bare for state in self._pods.values())
 
     async def run(self) -> None:
-        """Until cancelled; steps that run are cancelled, too."""
+        """Until cancelled; steps that run are cancelled, too, and have ended when this has."""
         try:
             while True:
                 self._woken.clear()
@@ -192,8 +194,11 @@ class Keeper:
                     async with asyncio.timeout(delay_s):
                         await self._woken.wait()
         finally:
-            for state in self._pods.values():
-                self._forget(state)
+            steps = tuple(self._steps)
+            for step in steps:
+                if not step.cancelling():  # a second time would cut short how it ends
+                    step.cancel()
+            await asyncio.gather(*steps, return_exceptions=True)
 
     def _forget(self, state: PodState) -> None:
         for task in state.running.values():
@@ -233,6 +238,8 @@ class Keeper:
     def _begin(self, state: PodState, name: str, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.create_task(self._attempt(state, name, work))
         state.running[name] = task
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
         task.add_done_callback(lambda _: self._ended(state, name))
 
     def _ended(self, state: PodState, name: str) -> None:

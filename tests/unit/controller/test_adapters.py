@@ -322,3 +322,24 @@ async def test_a_pod_that_went_is_left_alone() -> None:
         await asyncio.sleep(100)
     assert stage.servers.loaded == {}
     assert stage.cluster.written() == []
+
+
+async def test_who_no_longer_leads_does_nothing_any_more() -> None:
+    """Not even what takes its time to end: another leader has begun."""
+    stage = Stage()
+    ended: list[str] = []
+
+    async def exec(*_: Any, **__: Any) -> Finished:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)  # the connection to it is closed in order
+            ended.append("exec")
+        raise AssertionError
+
+    stage.shell.exec = exec  # type: ignore[method-assign]
+    async with stage.keeper(wants(A), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        keeper.look(wants(A), [replica("q")])  # the other Pod is gone, and what was begun for it ends
+        await asyncio.sleep(0.1)
+    assert ended == ["exec", "exec"]
