@@ -100,6 +100,13 @@ def test_large_objects_come_in_ranges_and_progress_counts_all_bytes_once(site: S
     assert len([wanted for wanted in site.bucket.ranges if wanted != "bytes=0-0"]) == 3
 
 
+def test_a_disk_that_takes_a_part_of_a_piece_gets_the_rest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, position: pwrite(file, data[:1000], position))
+    site.bucket.objects = {"m/large": LARGE[:10_000]}
+    assert site.load("gs://weights/m") == {"large": LARGE[:10_000]}
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(site: Site) -> None:  # fault C4
     site.bucket.objects = {"m/f": b"0123456789" * 1000}
     site.bucket.breaks = 2
