@@ -358,6 +358,8 @@ class Adapters:
         self._on_change = on_change
         self._override = override
         self._keepers: dict[Key, tuple[Keeper, asyncio.Task[None]]] = {}
+        #: Theirs, and those of keepers that are forgotten and have not ended.
+        self._tasks: set[asyncio.Task[None]] = set()
         self._working = False
 
     @asynccontextmanager
@@ -369,10 +371,9 @@ class Adapters:
                 yield
             finally:
                 self._working = False
-                tasks = [task for _, task in self._keepers.values()]
                 for key in tuple(self._keepers):
                     self.forget(key)
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def look(self, key: Key, model: Model, pods: Iterable[Pod]) -> tuple[AdapterTrouble, ...]:
         """Take note of what the caches say; returns what is in the way of the Model's adapters."""
@@ -399,6 +400,8 @@ class Adapters:
     def _start(self, key: Key, model: Model) -> tuple[Keeper, asyncio.Task[None]]:
         keeper = Keeper(self._client, self._servers, model, partial(self._on_change, key), override=self._override)
         task = asyncio.create_task(keeper.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(partial(_told_of_death, key))
         return keeper, task
 
