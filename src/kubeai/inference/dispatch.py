@@ -146,8 +146,11 @@ class Dispatcher:
                 async with slot as endpoint:
                     call.endpoint = endpoint.name
                     if waits:
-                        self._observe_wait(counters, started, cold)
+                        self._observe_wait(counters, call, started, cold)
+                    loop = asyncio.get_running_loop()
+                    sent = loop.time()
                     outcome, exchange = await self._exchange(endpoint, at_endpoint(call, endpoint), sink, budget)
+                    call.served_s += loop.time() - sent
                     return outcome, exchange, endpoint
             except ModelRemoved:
                 raise not_found_model(call.requested) from None
@@ -188,7 +191,7 @@ class Dispatcher:
         self._wake.ensure(self._current(call))
         turn = Turn(call.caller.identity, call.priority)
         look = partial(self._reconsider, call)
-        return Patience(self._left(started), turn, self._settings.max_queue, look, _GLANCE_S)
+        return Patience(self._left(call, started), turn, self._settings.max_queue, look, _GLANCE_S)
 
     def _reconsider(self, call: Call) -> None:
         """Whether waiting on makes sense. The Model may have been edited, put to sleep again, or deleted."""
@@ -208,15 +211,16 @@ class Dispatcher:
             raise not_found_model(call.requested)
         return model
 
-    def _observe_wait(self, counters: ModelCounters, started: float, cold: bool) -> None:
-        waited_s = asyncio.get_running_loop().time() - started
+    def _observe_wait(self, counters: ModelCounters, call: Call, started: float, cold: bool) -> None:
+        waited_s = asyncio.get_running_loop().time() - started - call.served_s
         counters.queue_wait.observe(waited_s)
         if cold:
             counters.cold_start.observe(waited_s)
 
-    def _left(self, started: float) -> float:
-        """Seconds that the request may still wait."""
-        return max(started + self._settings.wait_timeout_s - asyncio.get_running_loop().time(), 0.0)
+    def _left(self, call: Call, started: float) -> float:
+        """Seconds that the request may still wait. An engine that died late has not used them up."""
+        waited_s = asyncio.get_running_loop().time() - started - call.served_s
+        return max(self._settings.wait_timeout_s - waited_s, 0.0)
 
 
 def _reason(outcome: Outcome, exchange: Exchange | None) -> str:
