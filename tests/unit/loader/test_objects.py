@@ -89,7 +89,7 @@ def test_what_is_missing_is_named(site: Site, url: str, message: str) -> None:
 
 
 def test_a_folders_own_empty_object_is_no_file(site: Site) -> None:
-    site.bucket.objects |= {"m/original/": b"", "m/empty": b""}
+    site.bucket.objects |= {"m/": b"", "m/original/": b"", "m/empty": b""}
     assert sorted(site.load("gs://weights/m")) == ["config.json", "empty", "model.safetensors", "original/a.pth"]
 
 
