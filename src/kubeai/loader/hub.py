@@ -12,7 +12,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from .errors import LoadError
 from .files import files_below
 from .hashing import sha256_of
 from .hub_ranges import LARGE_BYTES, bring_large_files
+from .hub_records import Records
 from .progress import Progress
 from .selection import Selection, select
 
@@ -46,14 +47,21 @@ def fetch_from_hub(url: ModelURL, cache: Path, progress: Progress) -> Mapping[st
         "cache_dir": cache / "huggingface",
         "tqdm_class": _meter(url.ref, progress),
     }
-    bring_large_files(hub, url, selection, cache / "huggingface", progress)
+    records = Records(cache / "huggingface" / ".complete" / url.ref.replace("/", "--"))
+    told = bring_large_files(hub, url, selection, cache / "huggingface", progress)
+    if told is not None:
+        records.begin()
     try:
-        files = _download(hub, url, selection, options)
+        files, commit = _download(hub, url, selection, options)
+        if not selection.files:
+            _check_whole(url, files, told, records, selection, commit)
     except LoadError:
         raise
     except Exception as error:  # any of a dozen kinds, and those of its HTTP library
         raise LoadError(f"{url.raw}: {words(error)}") from error
     _verify(url, files, begun)
+    if told is not None and not selection.files:
+        records.complete(selection, commit, files)
     return files
 
 
@@ -65,9 +73,10 @@ def hub_library(url: ModelURL) -> Any:
     return huggingface_hub
 
 
-def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[str, Any]) -> dict[str, Path]:
+def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[str, Any]) -> tuple[dict[str, Path], str]:
+    """The files, and the commit that they are of."""
     if len(selection.files) == 1:  # no listing of the repository is needed
-        return {name: Path(hub.hf_hub_download(url.ref, name, **options)) for name in selection.files}
+        return {name: Path(hub.hf_hub_download(url.ref, name, **options)) for name in selection.files}, ""
     allow = [glob.escape(name) for name in selection.files] or list(selection.allow) or None
     ignore = list(selection.ignore) if not selection.files else None
     root = Path(hub.snapshot_download(url.ref, allow_patterns=allow, ignore_patterns=ignore, **options))
@@ -77,7 +86,26 @@ def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[st
         raise LoadError(f"{url.raw}: the model has no file {missing[0]}")
     if not files:
         raise LoadError(f"{url.raw}: no file of the model is selected by {selection.words or 'its url'}")
-    return files
+    return files, root.name
+
+
+def _check_whole(
+    url: ModelURL,
+    files: Mapping[str, Path],
+    told: Collection[str] | None,
+    records: Records,
+    selection: Selection,
+    commit: str,
+) -> None:
+    """Raises `LoadError` for a snapshot of which only a part is there."""
+    wanted = records.names(selection, commit) if told is None else told
+    missing = [name for name in wanted or () if name not in files]
+    if missing or (wanted is None and records.kept):
+        what = missing[0] if missing else "the list of its files"
+        raise LoadError(
+            f"{url.raw}: the hub cannot be reached and the cache has only a part of the model ({what} is missing): "
+            "check the network and HF_ENDPOINT"
+        )
 
 
 def _verify(url: ModelURL, files: Mapping[str, Path], since: float) -> None:
