@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -219,7 +219,18 @@ class Keeper:
                     times.append(step.until)
                 else:
                     self._begin(self._pods[uid], step.name, partial(self._take, self._pods[uid], step))
+        for uid, state in self._pods.items():
+            self._forgive(state, {step.name for step in plan.get(uid, ())}, now)
         return min(time for time in times if time > now) - now
+
+    def _forgive(self, state: PodState, planned: Collection[str], now: float) -> None:
+        """Forget failures of what would be tried again by now, if it had not become needless."""
+        past = [name for name, attempt in state.failed.items() if attempt.rests_until <= now]
+        needless = [name for name in past if name not in planned and name not in state.running]
+        for name in needless:
+            del state.failed[name]
+        if needless:
+            self._on_change()
 
     def _begin_asking(self, state: PodState, now: float) -> Iterable[float]:
         rest = state.failed.get(LIST)

@@ -302,6 +302,36 @@ async def test_files_that_were_fetched_and_never_loaded_are_removed() -> None:
         assert [line for line in stage.shell.ran if "rm" in line] == [f"p: rm -rf {A.directory}"]
 
 
+async def test_a_failure_is_forgotten_when_nothing_is_left_to_be_done() -> None:
+    stage = Stage()
+
+    def refuses(what: str, base: str) -> None:
+        if what == "unload a":
+            raise EngineError("no answer in 300 s")
+
+    stage.servers.mishap = refuses
+    async with stage.keeper(wants(A, B), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        keeper.look(wants(B), [replica("p", a=A.version, b=B.version)])
+        await asyncio.sleep(10)
+        assert [trouble.adapter for trouble in keeper.troubles()] == ["a"]
+        stage.servers.loaded["http://pod-p:8000"].pop("a")  # it was started anew, or did it in the end
+        told = stage.changes
+        await asyncio.sleep(60)
+        assert (keeper.troubles(), stage.changes) == ((), told + 1)
+
+
+async def test_files_that_cannot_be_removed_are_no_trouble_for_ever() -> None:
+    stage = Stage()
+    stage.shell.broken = {"-rf"}
+    async with stage.keeper(wants(A, B), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        stage.show(keeper, wants(B), replica("p", a=A.version, b=B.version))
+        await asyncio.sleep(700)
+        assert f"p: rm -rf {A.directory}" in stage.shell.ran
+        assert keeper.troubles() == ()
+
+
 async def test_while_nothing_changes_only_servers_are_asked_and_nothing_is_written() -> None:
     # fault O6
     stage = Stage()
