@@ -311,7 +311,10 @@ class Keeper:
 
     async def _unload(self, state: PodState, name: str) -> None:
         await self._servers.unload(self._base(state.pod), name)
-        if version := (state.served or {}).get(name):
+        version = (state.served or {}).get(name)
+        if state.served is not None:  # also if it cannot be asked now
+            state.served = {other: path for other, path in state.served.items() if other != name}
+        if version:
             due = asyncio.get_running_loop().time() + _REMOVE_AFTER_S
             state.leftovers[f"{DIRECTORY}/{name}/{version}"] = due
         state.paths = {a: path for a, path in state.paths.items() if a.name != name or a == self._wanted.get(name)}

@@ -332,6 +332,26 @@ async def test_files_that_cannot_be_removed_are_no_trouble_for_ever() -> None:
         assert keeper.troubles() == ()
 
 
+async def test_an_adapter_that_is_wanted_again_is_not_thought_to_be_served_still() -> None:
+    stage = Stage()
+    unloaded: list[str] = []
+
+    def mishap(what: str, base: str) -> None:
+        if unloaded and what == "list":
+            raise EngineError("no answer in 10 s")
+        unloaded.extend(["a"] if what == "unload a" else [])
+
+    stage.servers.mishap = mishap
+    async with stage.keeper(wants(A), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        stage.show(keeper, wants(), replica("p", a=A.version))
+        await asyncio.sleep(2)
+        assert (stage.labels("p"), unloaded) == ({}, ["a"])
+        stage.show(keeper, wants(A), replica("p"))
+        await asyncio.sleep(1)
+        assert stage.labels("p") == {} or stage.servers.loaded["http://pod-p:8000"]
+
+
 async def test_while_nothing_changes_only_servers_are_asked_and_nothing_is_written() -> None:
     # fault O6
     stage = Stage()
