@@ -48,6 +48,9 @@ _GLANCE_S = 1.0
 #: Of a request that need not wait.
 _NO_PATIENCE = Patience(0.0)
 
+#: A kept connection that the engine had closed already is found out sooner; later it has died of the request, or in it.
+_RACE_S = 1.0
+
 _BEGUN = (Outcome.ANSWERED, Outcome.BROKEN)
 
 
@@ -168,13 +171,14 @@ class Dispatcher:
         address = (endpoint.host, endpoint.port)
         upstream = self._pool.take(address)
         if upstream is not None:
+            sent = asyncio.get_running_loop().time()
             exchange = upstream.send(call, sink, budget)
             try:
                 outcome = await exchange.done
             finally:
                 upstream.abandon(exchange)
             # It was closed while nobody used it: no failure of the endpoint, and no retry.
-            if outcome is not Outcome.UNTOUCHED:
+            if outcome is not Outcome.UNTOUCHED or asyncio.get_running_loop().time() > sent + _RACE_S:
                 return outcome, exchange
         try:
             upstream = await self._pool.connect(address)

@@ -259,3 +259,23 @@ async def test_a_request_whose_engine_dies_late_waits_for_another_one_all_the_sa
         w.serve(new)
         assert (await client.read()).status == 200
         assert w.sample("kubeai_inference_queue_wait_seconds_sum") < 1
+
+
+async def test_an_engine_that_dies_late_on_a_kept_connection_has_failed() -> None:
+    # fault P8: what crashes it must not be sent again for nothing
+    async def dies_at_the_second(line: Line) -> None:
+        await line.request()
+        await line.send(ok())
+        await line.request()
+        await asyncio.sleep(1.1)
+
+    async with world() as w, engine(dies_at_the_second, "old") as old, engine(name="new") as new:
+        w.serve(old)
+        assert (await w.ask()).status == 200
+        client = await w.connect()
+        await client.send(chat())
+        await until(lambda: len(old.requests) == 2)
+        w.serve(new)
+        assert (await client.read()).status == 200
+        assert (len(old.requests), len(new.requests)) == (2, 1)
+        assert w.sample("kubeai_inference_retries_total", reason="untouched") == 1
