@@ -54,7 +54,8 @@ def fetch_from_hub(url: ModelURL, cache: Path, progress: Progress) -> Mapping[st
     try:
         files, commit = _download(hub, url, selection, options)
         if not selection.files:
-            _check_whole(url, files, told, records, selection, commit)
+            wanted = told or records.names(selection, commit) or _listed(hub, url, commit, cache / "huggingface")
+            _check_whole(url, files, wanted if wanted or records.kept else files, selection)
     except LoadError:
         raise
     except Exception as error:  # any of a dozen kinds, and those of its HTTP library
@@ -89,18 +90,18 @@ def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[st
     return files, root.name
 
 
-def _check_whole(
-    url: ModelURL,
-    files: Mapping[str, Path],
-    told: Collection[str] | None,
-    records: Records,
-    selection: Selection,
-    commit: str,
-) -> None:
-    """Raises `LoadError` for a snapshot of which only a part is there."""
-    wanted = records.names(selection, commit) if told is None else told
-    missing = [name for name in wanted or () if name not in files]
-    if missing or (wanted is None and records.kept):
+def _listed(hub: Any, url: ModelURL, commit: str, cache: Path) -> Collection[str]:
+    """What the hub's client has noted itself, as servers that load by themselves let it do."""
+    try:
+        return [file.path for file in hub.get_cached_repo_tree(url.ref, revision=commit, cache_dir=cache)]
+    except Exception:  # there is no list, or the client is one of the first that keep none
+        return ()
+
+
+def _check_whole(url: ModelURL, files: Collection[str], wanted: Collection[str], selection: Selection) -> None:
+    """Raises `LoadError` for a snapshot of which only a part is there, or nobody knows whether it is all."""
+    missing = [name for name in wanted if selection.has(name) and name not in files]
+    if missing or not wanted:
         what = missing[0] if missing else "the list of its files"
         raise LoadError(
             f"{url.raw}: the hub cannot be reached and the cache has only a part of the model ({what} is missing): "

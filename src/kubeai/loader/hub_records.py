@@ -31,13 +31,13 @@ class Records:
     def complete(self, selection: Selection, commit: str, names: Collection[str]) -> None:
         self._file(selection, commit).write_text(json.dumps(sorted(names)), "utf-8")
 
-    def names(self, selection: Selection, commit: str) -> Collection[str] | None:
-        """Of a load that was complete; None where there was none."""
+    def names(self, selection: Selection, commit: str) -> Collection[str]:
+        """Of a load that was complete; none where there was none."""
         try:
             found = json.loads(self._file(selection, commit).read_text("utf-8"))
         except (OSError, ValueError):
-            return None
-        return found if isinstance(found, list) else None
+            return ()
+        return found if isinstance(found, list) else ()
 
     def _file(self, selection: Selection, commit: str) -> Path:
         return self.home / f"{hashlib.sha256(f'{commit} {selection}'.encode()).hexdigest()[:16]}.json"

@@ -159,6 +159,14 @@ def test_without_the_hub_a_cache_that_somebody_else_has_filled_is_taken_as_it_is
     assert load("hf://org/tiny", str(tmp_path / "again"), **environ).returncode == 0
 
 
+def test_without_the_hub_what_a_server_has_loaded_by_itself_is_found(tmp_path: Path) -> None:
+    assert from_hub(Hub(FILES), "hf://org/tiny", tmp_path).returncode == 0
+    for record in (tmp_path / "cache" / "huggingface" / ".complete").rglob("*.json"):
+        record.unlink()  # servers keep none, but their library has a list of its own
+    environ = {"KUBEAI_CACHE_DIR": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    assert load("hf://org/tiny", str(tmp_path / "again"), **environ).returncode == 0
+
+
 def test_a_large_file_is_believed_by_its_hash_only(tmp_path: Path) -> None:  # fault C4
     hub = Hub(FILES)
     hub.etags["weights/model.gguf"] = "0" * 64
