@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -150,6 +150,8 @@ class Keeper:
         self._override = override
         self._wanted = wanted_adapters(model)
         self._pods: dict[str, PodState] = {}
+        #: All that runs, of Pods that are gone, too.
+        self._steps: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
 
     def look(self, model: Model, pods: Iterable[Pod]) -> None:
@@ -183,7 +185,7 @@ class Keeper:
         return not self._wanted and all(state.bare for state in self._pods.values())
 
     async def run(self) -> None:
-        """Until cancelled; steps that run are cancelled, too."""
+        """Until cancelled; steps that run are cancelled, too, and have ended when this has."""
         try:
             while True:
                 self._woken.clear()
@@ -192,8 +194,11 @@ class Keeper:
                     async with asyncio.timeout(delay_s):
                         await self._woken.wait()
         finally:
-            for state in self._pods.values():
-                self._forget(state)
+            steps = tuple(self._steps)
+            for step in steps:
+                if not step.cancelling():  # a second time would cut short how it ends
+                    step.cancel()
+            await asyncio.gather(*steps, return_exceptions=True)
 
     def _forget(self, state: PodState) -> None:
         for task in state.running.values():
@@ -214,7 +219,18 @@ class Keeper:
                     times.append(step.until)
                 else:
                     self._begin(self._pods[uid], step.name, partial(self._take, self._pods[uid], step))
+        for uid, state in self._pods.items():
+            self._forgive(state, {step.name for step in plan.get(uid, ())}, now)
         return min(time for time in times if time > now) - now
+
+    def _forgive(self, state: PodState, planned: Collection[str], now: float) -> None:
+        """Forget failures of what would be tried again by now, if it had not become needless."""
+        past = [name for name, attempt in state.failed.items() if attempt.rests_until <= now]
+        needless = [name for name in past if name not in planned and name not in state.running]
+        for name in needless:
+            del state.failed[name]
+        if needless:
+            self._on_change()
 
     def _begin_asking(self, state: PodState, now: float) -> Iterable[float]:
         rest = state.failed.get(LIST)
@@ -233,6 +249,8 @@ class Keeper:
     def _begin(self, state: PodState, name: str, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.create_task(self._attempt(state, name, work))
         state.running[name] = task
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
         task.add_done_callback(lambda _: self._ended(state, name))
 
     def _ended(self, state: PodState, name: str) -> None:
@@ -293,7 +311,10 @@ class Keeper:
 
     async def _unload(self, state: PodState, name: str) -> None:
         await self._servers.unload(self._base(state.pod), name)
-        if version := (state.served or {}).get(name):
+        version = (state.served or {}).get(name)
+        if state.served is not None:  # also if it cannot be asked now
+            state.served = {other: path for other, path in state.served.items() if other != name}
+        if version:
             due = asyncio.get_running_loop().time() + _REMOVE_AFTER_S
             state.leftovers[f"{DIRECTORY}/{name}/{version}"] = due
         state.paths = {a: path for a, path in state.paths.items() if a.name != name or a == self._wanted.get(name)}
@@ -351,6 +372,8 @@ class Adapters:
         self._on_change = on_change
         self._override = override
         self._keepers: dict[Key, tuple[Keeper, asyncio.Task[None]]] = {}
+        #: Theirs, and those of keepers that are forgotten and have not ended.
+        self._tasks: set[asyncio.Task[None]] = set()
         self._working = False
 
     @asynccontextmanager
@@ -362,10 +385,9 @@ class Adapters:
                 yield
             finally:
                 self._working = False
-                tasks = [task for _, task in self._keepers.values()]
                 for key in tuple(self._keepers):
                     self.forget(key)
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def look(self, key: Key, model: Model, pods: Iterable[Pod]) -> tuple[AdapterTrouble, ...]:
         """Take note of what the caches say; returns what is in the way of the Model's adapters."""
@@ -392,6 +414,8 @@ class Adapters:
     def _start(self, key: Key, model: Model) -> tuple[Keeper, asyncio.Task[None]]:
         keeper = Keeper(self._client, self._servers, model, partial(self._on_change, key), override=self._override)
         task = asyncio.create_task(keeper.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(partial(_told_of_death, key))
         return keeper, task
 

@@ -126,10 +126,7 @@ class Controller:
             self._queue.retry(key)
             return "conflict"
         log.warning("%s/%s: the API server refused: %s; trying again", *key, error.message)
-        if error.retry_after_s is not None:
-            self._queue.add_after(key, error.retry_after_s)
-        else:
-            self._queue.retry(key)
+        self._queue.retry(key, error.retry_after_s or 0.0)
         return "refused"
 
     def _on_model(self, old: Model | None, new: Model | None) -> None:

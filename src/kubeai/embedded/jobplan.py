@@ -150,10 +150,10 @@ def _plan_running(job: Job, pods: Sequence[Pod], counts: _Counts, now: datetime)
     if missing <= 0:
         surplus = sorted(counts.active, key=_stop_first)[:-missing] if missing else []
         return JobPlan(delete=tuple(surplus), status=changed, requeue_after_s=_deadline_left_s(job, now))
-    wait_s = _backoff_left_s(counts, now)
+    left_s, wait_s = _deadline_left_s(job, now), _backoff_left_s(counts, now)
     if wait_s > 0:
-        return JobPlan(status=changed, requeue_after_s=wait_s)
-    return JobPlan(_new_pods(job, pods, counts, missing), status=changed, requeue_after_s=_deadline_left_s(job, now))
+        return JobPlan(status=changed, requeue_after_s=wait_s if left_s is None else min(wait_s, left_s))
+    return JobPlan(_new_pods(job, pods, counts, missing), status=changed, requeue_after_s=left_s)
 
 
 def _wanted(job: Job, counts: _Counts) -> int:

@@ -56,6 +56,8 @@ class Call(msgspec.Struct):
     #: The endpoint that was tried last.
     endpoint: str = ""
     retries: int = 0
+    #: How long it was at endpoints that have failed, and did not wait.
+    served_s: float = 0.0
     #: Loop time; 0: no answer began.
     first_byte_at: float = 0.0
     #: Of the prompt and of the answer; None: nobody counted.

@@ -48,6 +48,9 @@ _GLANCE_S = 1.0
 #: Of a request that need not wait.
 _NO_PATIENCE = Patience(0.0)
 
+#: A kept connection that the engine had closed already is found out sooner; later it has died of the request, or in it.
+_RACE_S = 1.0
+
 _BEGUN = (Outcome.ANSWERED, Outcome.BROKEN)
 
 
@@ -146,8 +149,11 @@ class Dispatcher:
                 async with slot as endpoint:
                     call.endpoint = endpoint.name
                     if waits:
-                        self._observe_wait(counters, started, cold)
+                        self._observe_wait(counters, call, started, cold)
+                    loop = asyncio.get_running_loop()
+                    sent = loop.time()
                     outcome, exchange = await self._exchange(endpoint, at_endpoint(call, endpoint), sink, budget)
+                    call.served_s += loop.time() - sent
                     return outcome, exchange, endpoint
             except ModelRemoved:
                 raise not_found_model(call.requested) from None
@@ -165,13 +171,14 @@ class Dispatcher:
         address = (endpoint.host, endpoint.port)
         upstream = self._pool.take(address)
         if upstream is not None:
+            sent = asyncio.get_running_loop().time()
             exchange = upstream.send(call, sink, budget)
             try:
                 outcome = await exchange.done
             finally:
                 upstream.abandon(exchange)
             # It was closed while nobody used it: no failure of the endpoint, and no retry.
-            if outcome is not Outcome.UNTOUCHED:
+            if outcome is not Outcome.UNTOUCHED or asyncio.get_running_loop().time() > sent + _RACE_S:
                 return outcome, exchange
         try:
             upstream = await self._pool.connect(address)
@@ -188,7 +195,7 @@ class Dispatcher:
         self._wake.ensure(self._current(call))
         turn = Turn(call.caller.identity, call.priority)
         look = partial(self._reconsider, call)
-        return Patience(self._left(started), turn, self._settings.max_queue, look, _GLANCE_S)
+        return Patience(self._left(call, started), turn, self._settings.max_queue, look, _GLANCE_S)
 
     def _reconsider(self, call: Call) -> None:
         """Whether waiting on makes sense. The Model may have been edited, put to sleep again, or deleted."""
@@ -208,15 +215,16 @@ class Dispatcher:
             raise not_found_model(call.requested)
         return model
 
-    def _observe_wait(self, counters: ModelCounters, started: float, cold: bool) -> None:
-        waited_s = asyncio.get_running_loop().time() - started
+    def _observe_wait(self, counters: ModelCounters, call: Call, started: float, cold: bool) -> None:
+        waited_s = asyncio.get_running_loop().time() - started - call.served_s
         counters.queue_wait.observe(waited_s)
         if cold:
             counters.cold_start.observe(waited_s)
 
-    def _left(self, started: float) -> float:
-        """Seconds that the request may still wait."""
-        return max(started + self._settings.wait_timeout_s - asyncio.get_running_loop().time(), 0.0)
+    def _left(self, call: Call, started: float) -> float:
+        """Seconds that the request may still wait. An engine that died late has not used them up."""
+        waited_s = asyncio.get_running_loop().time() - started - call.served_s
+        return max(self._settings.wait_timeout_s - waited_s, 0.0)
 
 
 def _reason(outcome: Outcome, exchange: Exchange | None) -> str:

@@ -123,9 +123,12 @@ def from_answer(status: int, body: bytes, retry_after: str | None = None) -> API
 def from_status(found: Mapping[str, Any], retry_after_s: float | None = None) -> APIError:
     """The error in a Status object, which also comes as the object of a watch's ERROR event."""
     code = int(found.get("code") or 0)
-    details = found.get("details") or {}
-    if retry_after_s is None and details.get("retryAfterSeconds"):
-        retry_after_s = float(details["retryAfterSeconds"])
+    details = found.get("details")
+    if not isinstance(details, dict):  # another kind of error, of a proxy that speaks JSON, too
+        details = {}
+    seconds = details.get("retryAfterSeconds")
+    if retry_after_s is None and seconds and isinstance(seconds, int | float):
+        retry_after_s = float(seconds)
     reason = found.get("reason") or _REASONS.get(code, "")
     return APIError(code, reason, found.get("message") or reason or f"HTTP {code}", retry_after_s, details)
 

@@ -120,7 +120,8 @@ def _pem(key: str, data: str | None, path: str | None) -> str | None:
     """Inline data wins over a file, as in kubectl."""
     try:
         if data:
-            return base64.b64decode(data, validate=True).decode("utf-8")
+            in_one_line = data.replace("\r", "").replace("\n", "")  # kubectl passes over line ends, and nothing else
+            return base64.b64decode(in_one_line, validate=True).decode("utf-8")
         return Path(path).read_text(encoding="utf-8") if path else None
     except (binascii.Error, UnicodeDecodeError) as error:
         raise AccessError(f"{key}{'-data' if data else ''} is not a PEM text: {error}") from error

@@ -54,6 +54,8 @@ class Timing:
     grace_s: float = 10.0
     first_backoff_s: float = 0.05
     max_backoff_s: float = 6.4
+    #: However long a server asks to wait: the page of a proxy in maintenance says an hour for a minute.
+    max_asked_s: float = 30.0
     #: A watch that stands for this long, or brings an event, is no failure.
     steady_s: float = 1.0
     page_size: int = PAGE_SIZE
@@ -186,7 +188,7 @@ class Reflector:
     def _delay_s(self, failure: APIError) -> float:
         self._failures += 1
         own = backoff_s(self._failures, self._timing.first_backoff_s, self._timing.max_backoff_s)
-        return max(own, failure.retry_after_s or 0.0)
+        return max(own, min(failure.retry_after_s or 0.0, self._timing.max_asked_s))
 
     def _report(self, failure: APIError) -> None:
         """Once for each state, not for each try. An expired version and a short watch are everyday life."""

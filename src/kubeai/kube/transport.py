@@ -180,8 +180,9 @@ class Transport:
         self, method: str, path: str, params: Mapping[str, str] | None, body: Any, content_type: str
     ) -> bytes:
         try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                async with await self._send(method, path, params, body, content_type) as response:
+            # The head has a time of its own, which does not count how long somebody takes to sign in.
+            async with await self._send(method, path, params, body, content_type) as response:
+                async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                     answer = await response.read()
         except (*_NETWORK, TimeoutError) as error:
             raise self._failed(method, path, error) from error

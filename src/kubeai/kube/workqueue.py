@@ -69,10 +69,14 @@ class Workqueue(Generic[K]):
             pending.cancel()
         self._timers[key] = loop.call_later(delay_s, self._due, key)
 
-    def retry(self, key: K) -> None:
-        """The work failed: try again after a time that doubles with each failure in a row."""
+    def retry(self, key: K, asked_s: float = 0.0) -> None:
+        """The work failed: try again after a time that doubles with each failure in a row.
+
+        A server that has asked for a longer time gets it, up to that of the last failures.
+        """
         self._failures[key] = self._failures.get(key, 0) + 1
-        self.add_after(key, backoff_s(self._failures[key], self._first_retry_s, self._last_retry_s))
+        own_s = backoff_s(self._failures[key], self._first_retry_s, self._last_retry_s)
+        self.add_after(key, max(own_s, min(asked_s, self._last_retry_s)))
 
     def forget(self, key: K) -> None:
         """The work succeeded: the next failure is a first one."""

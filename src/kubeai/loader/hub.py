@@ -12,7 +12,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from .errors import LoadError
 from .files import files_below
 from .hashing import sha256_of
 from .hub_ranges import LARGE_BYTES, bring_large_files
+from .hub_records import Records
 from .progress import Progress
 from .selection import Selection, select
 
@@ -46,14 +47,22 @@ def fetch_from_hub(url: ModelURL, cache: Path, progress: Progress) -> Mapping[st
         "cache_dir": cache / "huggingface",
         "tqdm_class": _meter(url.ref, progress),
     }
-    bring_large_files(hub, url, selection, cache / "huggingface", progress)
+    records = Records(cache / "huggingface" / ".complete" / url.ref.replace("/", "--"))
+    told = bring_large_files(hub, url, selection, cache / "huggingface", progress)
+    if told is not None:
+        records.begin()
     try:
-        files = _download(hub, url, selection, options)
+        files, commit = _download(hub, url, selection, options)
+        if not selection.files:
+            wanted = told or records.names(selection, commit) or _listed(hub, url, commit, cache / "huggingface")
+            _check_whole(url, files, wanted if wanted or records.kept else files, selection)
     except LoadError:
         raise
     except Exception as error:  # any of a dozen kinds, and those of its HTTP library
         raise LoadError(f"{url.raw}: {words(error)}") from error
     _verify(url, files, begun)
+    if told is not None and not selection.files:
+        records.complete(selection, commit, files)
     return files
 
 
@@ -65,9 +74,10 @@ def hub_library(url: ModelURL) -> Any:
     return huggingface_hub
 
 
-def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[str, Any]) -> dict[str, Path]:
+def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[str, Any]) -> tuple[dict[str, Path], str]:
+    """The files, and the commit that they are of."""
     if len(selection.files) == 1:  # no listing of the repository is needed
-        return {name: Path(hub.hf_hub_download(url.ref, name, **options)) for name in selection.files}
+        return {name: Path(hub.hf_hub_download(url.ref, name, **options)) for name in selection.files}, ""
     allow = [glob.escape(name) for name in selection.files] or list(selection.allow) or None
     ignore = list(selection.ignore) if not selection.files else None
     root = Path(hub.snapshot_download(url.ref, allow_patterns=allow, ignore_patterns=ignore, **options))
@@ -77,7 +87,26 @@ def _download(hub: Any, url: ModelURL, selection: Selection, options: Mapping[st
         raise LoadError(f"{url.raw}: the model has no file {missing[0]}")
     if not files:
         raise LoadError(f"{url.raw}: no file of the model is selected by {selection.words or 'its url'}")
-    return files
+    return files, root.name
+
+
+def _listed(hub: Any, url: ModelURL, commit: str, cache: Path) -> Collection[str]:
+    """What the hub's client has noted itself, as servers that load by themselves let it do."""
+    try:
+        return [file.path for file in hub.get_cached_repo_tree(url.ref, revision=commit, cache_dir=cache)]
+    except Exception:  # there is no list, or the client is one of the first that keep none
+        return ()
+
+
+def _check_whole(url: ModelURL, files: Collection[str], wanted: Collection[str], selection: Selection) -> None:
+    """Raises `LoadError` for a snapshot of which only a part is there, or nobody knows whether it is all."""
+    missing = [name for name in wanted if selection.has(name) and name not in files]
+    if missing or not wanted:
+        what = missing[0] if missing else "the list of its files"
+        raise LoadError(
+            f"{url.raw}: the hub cannot be reached and the cache has only a part of the model ({what} is missing): "
+            "check the network and HF_ENDPOINT"
+        )
 
 
 def _verify(url: ModelURL, files: Mapping[str, Path], since: float) -> None:

@@ -7,9 +7,10 @@ Whatever goes wrong here is left to it: it has the better words, and other ways 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -30,27 +31,32 @@ _PIECE = 1 << 20
 _TIMEOUT_S = 60
 
 
-def bring_large_files(hub: Any, url: ModelURL, selection: Selection, cache: Path, progress: Progress) -> None:
-    """Fill the hub's cache with what is large and selected. Says nothing when it cannot."""
+def bring_large_files(
+    hub: Any, url: ModelURL, selection: Selection, cache: Path, progress: Progress
+) -> Sequence[str] | None:
+    """Fill the hub's cache with what is large and selected. Says nothing when it cannot.
+
+    Returns the names of all that is selected; None where the hub does not tell.
+    """
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.file_download import repo_folder_name
 
     if constants.HF_HUB_OFFLINE:
-        return
+        return None
     # The hub's error is derived from those of its HTTP library, and from OSError.
     expected: tuple[type[Exception], ...] = (LoadError, ValueError, *cast("Any", HfHubHTTPError.__bases__))
     folder = repo_folder_name(repo_id=url.ref, repo_type="model")
     blobs, locks = cache / folder / "blobs", cache / ".locks" / folder
-    try:
-        source = _HubFiles(hub, url)
+    source = _HubFiles(hub, url)
+    # What is expected the hub's own client will meet, too, and tell it.
+    with contextlib.suppress(*expected):
         found = {download.version: download for download in source.large(selection, blobs)}
         # Not by the names of huggingface_hub's own locks, which may remove the file that is locked.
         with locked(locks / f"{version}.ranges.lock" for version in _missing(found)):
             if missing := _missing(found):  # another loader may have brought them meanwhile
                 download_all(source, url.raw, url.ref, list(missing.values()), progress)
-    except expected:
-        return  # the hub's own client will meet the same and tell it
+    return source.names
 
 
 def _missing(downloads: Mapping[str, Download]) -> dict[str, Download]:
@@ -67,6 +73,8 @@ class _HubFiles:
         #: File -> where its bytes are: a signed address elsewhere, which is good for a while.
         self._locations: dict[str, str] = {}
         self._lock = threading.Lock()
+        #: Of the selected files, large and small; None until the hub has told.
+        self.names: Sequence[str] | None = None
 
     def large(self, selection: Selection, blobs: Path) -> Iterator[Download]:
         for name, size, sha256 in self._named(selection) if selection.files else self._listed(selection):
@@ -76,11 +84,13 @@ class _HubFiles:
     def _named(self, selection: Selection) -> Iterator[tuple[str, int, str]]:
         for name in selection.files:
             found = self._look(name)
+            self.names = selection.files
             yield name, found.size or 0, found.etag or ""
 
     def _listed(self, selection: Selection) -> Iterator[tuple[str, int, str]]:
         info = self._hub.HfApi().model_info(self._ref, revision=self._revision, files_metadata=True)
         self._revision = info.sha
+        self.names = [file.rfilename for file in info.siblings or () if selection.has(file.rfilename)]
         for file in info.siblings or ():
             if file.lfs and selection.has(file.rfilename):
                 yield file.rfilename, file.size or 0, file.lfs.sha256

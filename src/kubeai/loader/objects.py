@@ -122,8 +122,8 @@ def _remote(meta: Mapping[str, Any]) -> Remote:
 
 def _selected(url: ModelURL, found: Mapping[str, Remote], selection: Selection) -> dict[str, Remote]:
     parents = _parents(found)
-    # Consoles make an empty object for each folder.
-    files = {name: remote for name, remote in found.items() if not (remote.size == 0 and name in parents)}
+    # Consoles make an empty object for each folder, also for the one that is loaded, which has no name in itself.
+    files = {name: remote for name, remote in found.items() if name and not (remote.size == 0 and name in parents)}
     wanted = {name: remote for name, remote in files.items() if selection.has(name)}
     if missing := [name for name in selection.files if name not in wanted]:
         raise LoadError(f"{url.raw}: there is no object {missing[0]!r} below {url.source}")

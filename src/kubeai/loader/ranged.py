@@ -138,8 +138,11 @@ def _write(
 
 
 def _put(descriptor: int, piece: Buffer, position: int) -> None:
+    rest = memoryview(piece)
     try:
-        os.pwrite(descriptor, piece, position)
+        while rest:  # a disk that is nearly full takes a part, and may have room for what follows
+            written = os.pwrite(descriptor, rest, position)
+            rest, position = rest[written:], position + written
     except OSError as error:
         raise _DiskError(f"cannot be written: {error.strerror}") from error
 

@@ -72,7 +72,7 @@ def plan_departures(
         (mark if timeout_s > 0 and _may_be_busy(removal.pod, loads) else delete).append(removal)
     for pod in marked:
         since = draining_since(pod)
-        if since is None:  # somebody's hand wrote the mark
+        if since is None or since > now + timedelta(seconds=timeout_s):  # somebody's hand, or a clock that was wrong
             mark.append(Removal(pod, "it is marked, without the time since when"))
         elif why := _may_go(pod, since, loads, timeout_s, now):
             delete.append(Removal(pod, why))

@@ -166,6 +166,8 @@ class Slot:
         if self._room is not None:
             raise RuntimeError("a slot is entered only once")
         self._room = room = self._enter(self._model)
+        if room.waiting:
+            room.admit()  # a place that another process has given back is for who came before
         self._member = member = room.acquire(self.adapter, self._prefix, self._tried)
         if member is None:
             member = await self._wait(room)

@@ -302,6 +302,56 @@ async def test_files_that_were_fetched_and_never_loaded_are_removed() -> None:
         assert [line for line in stage.shell.ran if "rm" in line] == [f"p: rm -rf {A.directory}"]
 
 
+async def test_a_failure_is_forgotten_when_nothing_is_left_to_be_done() -> None:
+    stage = Stage()
+
+    def refuses(what: str, base: str) -> None:
+        if what == "unload a":
+            raise EngineError("no answer in 300 s")
+
+    stage.servers.mishap = refuses
+    async with stage.keeper(wants(A, B), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        keeper.look(wants(B), [replica("p", a=A.version, b=B.version)])
+        await asyncio.sleep(10)
+        assert [trouble.adapter for trouble in keeper.troubles()] == ["a"]
+        stage.servers.loaded["http://pod-p:8000"].pop("a")  # it was started anew, or did it in the end
+        told = stage.changes
+        await asyncio.sleep(60)
+        assert (keeper.troubles(), stage.changes) == ((), told + 1)
+
+
+async def test_files_that_cannot_be_removed_are_no_trouble_for_ever() -> None:
+    stage = Stage()
+    stage.shell.broken = {"-rf"}
+    async with stage.keeper(wants(A, B), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        stage.show(keeper, wants(B), replica("p", a=A.version, b=B.version))
+        await asyncio.sleep(700)
+        assert f"p: rm -rf {A.directory}" in stage.shell.ran
+        assert keeper.troubles() == ()
+
+
+async def test_an_adapter_that_is_wanted_again_is_not_thought_to_be_served_still() -> None:
+    stage = Stage()
+    unloaded: list[str] = []
+
+    def mishap(what: str, base: str) -> None:
+        if unloaded and what == "list":
+            raise EngineError("no answer in 10 s")
+        unloaded.extend(["a"] if what == "unload a" else [])
+
+    stage.servers.mishap = mishap
+    async with stage.keeper(wants(A), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        stage.show(keeper, wants(), replica("p", a=A.version))
+        await asyncio.sleep(2)
+        assert (stage.labels("p"), unloaded) == ({}, ["a"])
+        stage.show(keeper, wants(A), replica("p"))
+        await asyncio.sleep(1)
+        assert stage.labels("p") == {} or stage.servers.loaded["http://pod-p:8000"]
+
+
 async def test_while_nothing_changes_only_servers_are_asked_and_nothing_is_written() -> None:
     # fault O6
     stage = Stage()
@@ -322,3 +372,24 @@ async def test_a_pod_that_went_is_left_alone() -> None:
         await asyncio.sleep(100)
     assert stage.servers.loaded == {}
     assert stage.cluster.written() == []
+
+
+async def test_who_no_longer_leads_does_nothing_any_more() -> None:
+    """Not even what takes its time to end: another leader has begun."""
+    stage = Stage()
+    ended: list[str] = []
+
+    async def exec(*_: Any, **__: Any) -> Finished:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(1)  # the connection to it is closed in order
+            ended.append("exec")
+        raise AssertionError
+
+    stage.shell.exec = exec  # type: ignore[method-assign]
+    async with stage.keeper(wants(A), replica("p")) as keeper:
+        await asyncio.sleep(1)
+        keeper.look(wants(A), [replica("q")])  # the other Pod is gone, and what was begun for it ends
+        await asyncio.sleep(0.1)
+    assert ended == ["exec", "exec"]

@@ -211,6 +211,26 @@ async def test_what_time_will_mend_is_tried_again_and_not_told(fault: Exception)
         assert operator.condition()[1] == "WaitingForNode"
 
 
+@pytest.mark.parametrize(
+    "asked_s",
+    [
+        pytest.param(0.0, id="at once: it would be asked without a pause"),
+        pytest.param(86400.0, id="tomorrow: the page of a proxy in maintenance"),
+    ],
+)
+async def test_a_server_that_says_when_to_come_back_is_not_taken_at_its_word(asked_s: float) -> None:
+    cluster = FakeCluster()
+    error = APIError(429, "TooManyRequests", "later", retry_after_s=asked_s)
+    cluster.refuse = refusing("POST pods", error, times=1000)
+    async with running(cluster) as operator:
+        cluster.put(MODELS, manifest(replicas=1))
+        await operator.settle(60)
+        assert cluster.written().count("POST pods") < 20
+        cluster.refuse = lambda write: None
+        await operator.settle(61)
+        assert len(operator.pods()) == 1
+
+
 async def test_an_answer_that_is_lost_does_not_make_a_second_pod() -> None:
     cluster = FakeCluster()
     cluster.lag_s = 1

@@ -139,6 +139,13 @@ def test_a_failure_is_waited_out(failures: int, ended_s: float, wait_s: float | 
     assert (plan.requeue_after_s, len(plan.create)) == (wait_s, 1 if wait_s is None else 0)
 
 
+def test_a_failure_is_waited_out_no_longer_than_the_job_may_last() -> None:
+    started = {"startTime": (NOW - timedelta(seconds=5)).isoformat()}
+    pods = [_pod("a", "Failed", ended_s=0)]
+    plan = plan_job(_job(completions=1, activeDeadlineSeconds=8, status=started), pods, NOW)
+    assert plan.requeue_after_s == 3
+
+
 def test_what_runs_is_counted() -> None:
     pods = [_pod("a", "Running", ready=True), _pod("b", "Pending"), _pod("c", "Running", going=True)]
     plan = plan_job(_job(completions=9, parallelism=2), pods, NOW)

@@ -237,3 +237,45 @@ async def test_requests_are_spread_over_the_endpoints() -> None:
         for _ in range(10):
             await w.ask()
         assert load(a, b) == [5, 5]
+
+
+async def test_a_request_whose_engine_dies_late_waits_for_another_one_all_the_same() -> None:
+    # fault P8
+    dies = asyncio.Event()
+
+    async def dying(line: Line) -> None:
+        await line.request()
+        await dies.wait()
+
+    async with world(waitTimeout=1) as w, engine(dying, "old") as old, engine(name="new") as new:
+        w.serve(old)
+        client = await w.connect()
+        await client.send(chat())
+        await until(lambda: len(old.requests) == 1)
+        await asyncio.sleep(1.1)  # it has computed for longer than a request may wait
+        w.serve()
+        dies.set()
+        await until(lambda: w.balancer.waiting("m") == 1)
+        w.serve(new)
+        assert (await client.read()).status == 200
+        assert w.sample("kubeai_inference_queue_wait_seconds_sum") < 1
+
+
+async def test_an_engine_that_dies_late_on_a_kept_connection_has_failed() -> None:
+    # fault P8: what crashes it must not be sent again for nothing
+    async def dies_at_the_second(line: Line) -> None:
+        await line.request()
+        await line.send(ok())
+        await line.request()
+        await asyncio.sleep(1.1)
+
+    async with world() as w, engine(dies_at_the_second, "old") as old, engine(name="new") as new:
+        w.serve(old)
+        assert (await w.ask()).status == 200
+        client = await w.connect()
+        await client.send(chat())
+        await until(lambda: len(old.requests) == 2)
+        w.serve(new)
+        assert (await client.read()).status == 200
+        assert (len(old.requests), len(new.requests)) == (2, 1)
+        assert w.sample("kubeai_inference_retries_total", reason="untouched") == 1

@@ -165,6 +165,23 @@ async def test_a_refusal_of_a_proxy_in_between_is_told_as_it_is(server: Scripted
     assert caught.value.transient
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"message": "no", "details": [{"@type": "DebugInfo"}]}, id="a list of details"),
+        pytest.param({"message": "no", "details": "none"}, id="a text"),
+        pytest.param({"message": "no", "details": {"retryAfterSeconds": "soon"}}, id="a time that is none"),
+    ],
+)
+async def test_a_refusal_in_json_of_another_kind_is_a_refusal(
+    server: ScriptedServer, client: Client, body: dict[str, object]
+) -> None:
+    server.answers = [answer(502, body)]
+    with pytest.raises(APIError, match="no") as caught:
+        await client.get(CONFIG_MAPS, "a")
+    assert (caught.value.status, caught.value.details.get("causes"), caught.value.retry_after_s) == (502, None, None)
+
+
 async def test_what_a_status_says_in_detail_is_kept(server: ScriptedServer, client: Client) -> None:
     details = {"name": "a", "retryAfterSeconds": 3}
     server.answers = [answer(409, {**status(409, "Conflict"), "details": details})]

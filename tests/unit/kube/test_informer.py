@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -278,6 +279,13 @@ async def test_a_restart_of_the_server_is_survived() -> None:
             await asyncio.gather(task, return_exceptions=True)
     finally:
         await client.__aexit__(None, None, None)
+
+
+async def test_a_server_that_is_away_until_tomorrow_is_asked_before(server: ScriptedServer, client: Client) -> None:
+    server.scripts = [answer(503, status(503, "ServiceUnavailable"), Retry_After="86400")]
+    informer, _ = informer_of(client, dataclasses.replace(QUICK, max_asked_s=0.01))
+    async with settled(informer, server):
+        assert server.lists == 1
 
 
 async def test_an_endless_row_of_short_watches_is_slowed_down(server: ScriptedServer, client: Client) -> None:

@@ -105,6 +105,10 @@ def inline(name: str) -> str:
     return base64.b64encode((CERTIFICATES / name).read_bytes()).decode()
 
 
+def wrapped(name: str) -> str:
+    return base64.encodebytes((CERTIFICATES / name).read_bytes()).decode().replace("\n", "\r\n")
+
+
 @pytest.mark.parametrize(
     ("cluster", "user"),
     [
@@ -117,6 +121,11 @@ def inline(name: str) -> str:
             {"certificate-authority-data": inline("ca.crt")},
             {"client-certificate-data": inline("client.crt"), "client-key-data": inline("client.key")},
             id="inside the kubeconfig",
+        ),
+        pytest.param(
+            {"certificate-authority-data": wrapped("ca.crt")},
+            {"client-certificate-data": wrapped("client.crt"), "client-key-data": wrapped("client.key")},
+            id="inside the kubeconfig, in lines as base64 writes them",
         ),
         pytest.param(
             {"certificate-authority-data": inline("ca.crt"), "certificate-authority": "pki/missing"},

@@ -9,6 +9,7 @@ import ssl
 import pytest
 
 from kubeai.api.k8s.resources import CONFIG_MAPS
+from kubeai.kube import transport
 from kubeai.kube.access import AccessError, ClusterAccess, Credential, bearer, token_access
 from kubeai.kube.client import Client
 from kubeai.kube.errors import APIError, ConnectionFailed
@@ -123,6 +124,25 @@ async def test_a_refused_credential_is_renewed(
                 await client.get(CONFIG_MAPS, "a")
             assert caught.value.unauthorized
     assert [asked.headers["Authorization"] for asked in server.asked] == sent
+
+
+class Asking:
+    """A plugin that asks the user, who needs his time."""
+
+    async def current(self) -> Credential:
+        await asyncio.sleep(0.3)
+        return bearer("secret")
+
+    def refused(self, credential: Credential) -> bool:
+        return False
+
+
+async def test_the_time_for_an_answer_is_the_servers_alone(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_ANSWER_TIMEOUT_S", 0.2)
+    async with Client(ClusterAccess(server.url, credentials=Asking())) as client:
+        assert await client.get(CONFIG_MAPS, "a") == {"kind": "Echo"}
 
 
 def server_tls(*, asks_for_certificate: bool = False) -> ssl.SSLContext:

