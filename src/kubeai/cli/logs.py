@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import msgspec
@@ -117,19 +118,21 @@ def _nothing_yet(pods: list[Pod], container: str | None) -> str:
 
 
 async def _print_run(client: Client, run: Run, options: LogOptions, label: str) -> None:
-    chunks = client.logs(
+    log = client.logs(
         run.pod,
         container=run.container,
         follow=options.follow,
         tail_lines=options.tail,
         previous=options.previous,
     )
-    async for line in lines_of(chunks):
-        sys.stdout.write(f"{label}{line}\n")
-        sys.stdout.flush()
+    # Closed here and now when nobody reads what is printed: the end of the loop would say that it had to.
+    async with aclosing(log) as chunks, aclosing(lines_of(chunks)) as lines:
+        async for line in lines:
+            sys.stdout.write(f"{label}{line}\n")
+            sys.stdout.flush()
 
 
-async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
     """Whole lines out of chunks that end anywhere; the last one also without its end."""
     rest = b""
     async for chunk in chunks:

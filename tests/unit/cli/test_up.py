@@ -34,6 +34,7 @@ def test_the_announcement_can_be_copied_into_a_shell(monkeypatch: pytest.MonkeyP
 
 def test_without_models_the_next_step_is_to_apply_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["kubeai"])
     assert "kubeai apply -f FILE\n" in announcement(ready(), tmp_path / "kubeai")
 
 
