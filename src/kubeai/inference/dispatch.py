@@ -152,7 +152,7 @@ class Dispatcher:
                         self._observe_wait(counters, call, started, cold)
                     loop = asyncio.get_running_loop()
                     sent = loop.time()
-                    outcome, exchange = await self._exchange(endpoint, at_endpoint(call, endpoint), sink, budget)
+                    outcome, exchange = await self._exchange(endpoint, at_endpoint(call, endpoint), sink, budget, sent)
                     call.served_s += loop.time() - sent
                     return outcome, exchange, endpoint
             except ModelRemoved:
@@ -165,13 +165,12 @@ class Dispatcher:
                 waits = True  # another process was quicker
 
     async def _exchange(
-        self, endpoint: Endpoint, call: Call, sink: Sink, budget: RetryBudget | None
+        self, endpoint: Endpoint, call: Call, sink: Sink, budget: RetryBudget | None, sent: float
     ) -> tuple[Outcome, Exchange | None]:
-        """One request and answer at this endpoint."""
+        """One request and answer at this endpoint, begun now (`sent`)."""
         address = (endpoint.host, endpoint.port)
         upstream = self._pool.take(address)
         if upstream is not None:
-            sent = asyncio.get_running_loop().time()
             exchange = upstream.send(call, sink, budget)
             try:
                 outcome = await exchange.done

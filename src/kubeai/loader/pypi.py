@@ -33,7 +33,7 @@ def fetch_from_index(url: ModelURL, cache: Path, progress: Progress) -> Mapping[
 
 def _is_there(home: Path, path: str) -> bool:
     found = home / "files" / path
-    if not found.is_dir() or not (home / "whole").exists():  # of earlier releases all is taken as it is
+    if not found.is_dir():
         return found.exists()
     return any(_is_whole(home, str(each), path) for each in (PurePosixPath(path), *PurePosixPath(path).parents))
 

@@ -73,7 +73,7 @@ def plan_departures(
     for pod in marked:
         since = draining_since(pod)
         if since is None or since > now + timedelta(seconds=timeout_s):  # somebody's hand, or a clock that was wrong
-            mark.append(Removal(pod, "it is marked, without the time since when"))
+            mark.append(Removal(pod, "its mark tells no time since when, or one to come"))
         elif why := _may_go(pod, since, loads, timeout_s, now):
             delete.append(Removal(pod, why))
         else:

@@ -163,14 +163,18 @@ async def test_gateways_that_write_at_once_over_a_bad_network_lose_nothing_and_c
     }
 
 
-async def test_the_last_usage_is_written_when_the_gateway_ends() -> None:
-    cluster = Cluster()
-    some = books(cluster)
+async def last_request(some: Books) -> None:
+    """A request is counted, and the gateway ends."""
     task = asyncio.create_task(some.run())
     await asyncio.sleep(0)
     some.ledger.of("alice", "m").add(1, 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_the_last_usage_is_written_when_the_gateway_ends() -> None:
+    cluster = Cluster()
+    await last_request(books(cluster))
     assert requests(books(cluster)) == 1
 
 
@@ -180,11 +184,7 @@ async def test_what_came_behind_a_batch_that_could_not_be_written_is_not_lost_at
     some.ledger.of("alice", "m").add(1, 1)
     cluster.faults = ["deaf"]
     await some.write()
-    task = asyncio.create_task(some.run())
-    await asyncio.sleep(0)
-    some.ledger.of("alice", "m").add(1, 1)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await last_request(some)
     assert requests(books(cluster)) == 2
 
 

@@ -59,6 +59,16 @@ class Servers:
         self.mishap(what, base)
 
 
+def refusing(step: str) -> Callable[[str, str], None]:
+    """A mishap of one step, whenever it is tried."""
+
+    def mishap(what: str, base: str) -> None:
+        if what == step:
+            raise EngineError("no answer in 300 s")
+
+    return mishap
+
+
 @dataclass
 class Shell:
     """Runs commands in containers: at once, or after `delays` by the url that is loaded."""
@@ -289,12 +299,7 @@ async def test_files_of_a_download_that_was_given_up_are_removed() -> None:
 
 async def test_files_that_were_fetched_and_never_loaded_are_removed() -> None:
     stage = Stage()
-
-    def refuses(what: str, base: str) -> None:
-        if what == "load a":
-            raise EngineError("its rank is too high")
-
-    stage.servers.mishap = refuses
+    stage.servers.mishap = refusing("load a")
     async with stage.keeper(wants(A, B), replica("p")) as keeper:
         await asyncio.sleep(10)
         keeper.look(wants(B), [replica("p")])
@@ -304,12 +309,7 @@ async def test_files_that_were_fetched_and_never_loaded_are_removed() -> None:
 
 async def test_a_failure_is_forgotten_when_nothing_is_left_to_be_done() -> None:
     stage = Stage()
-
-    def refuses(what: str, base: str) -> None:
-        if what == "unload a":
-            raise EngineError("no answer in 300 s")
-
-    stage.servers.mishap = refuses
+    stage.servers.mishap = refusing("unload a")
     async with stage.keeper(wants(A, B), replica("p")) as keeper:
         await asyncio.sleep(1)
         keeper.look(wants(B), [replica("p", a=A.version, b=B.version)])

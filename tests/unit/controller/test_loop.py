@@ -326,6 +326,29 @@ async def test_the_log_of_a_dead_server_is_read_where_its_node_kept_nothing(stal
         )
 
 
+async def test_the_log_of_a_dead_server_is_read_once_for_each_death() -> None:
+    cluster = FakeCluster(log=b"out of memory\n")
+    async with running(cluster) as operator:
+        cluster.put(MODELS, manifest(replicas=1))
+        await operator.settle()
+        (pod,) = operator.pods()
+        bound = pod | {"spec": pod["spec"] | {"nodeName": "n"}}
+        for restarts, annotation, words in ((1, "", "first"), (1, "seen again", "never read"), (2, "", "second")):
+            cluster.log = words.encode()
+            server = {
+                "name": "server",
+                "restartCount": restarts,
+                "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}},
+            }
+            metadata = bound["metadata"] | {"annotations": {"a": annotation}}
+            status = {"phase": "Running", "containerStatuses": [server]}
+            cluster.put(PODS, bound | {"metadata": metadata, "status": status})
+            await operator.settle()
+            expected = "first" if restarts == 1 else "second"
+            assert operator.condition()[2].endswith(f"its last words:\n{expected}")
+
+
 async def test_the_cache_is_filled_before_the_first_server_and_cleared_after_the_last() -> None:
     cluster = FakeCluster()
     config = system(cacheProfiles={"fast": {"sharedFilesystem": {"storageClassName": "rwx"}}})
