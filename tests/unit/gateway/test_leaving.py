@@ -11,6 +11,8 @@ import pytest
 import uvloop
 
 from kubeai.gateway.limits import Limits
+from kubeai.gateway.receiver import MAX_PIPELINED
+from tests.builders import model
 
 from .engine import Engine, Line, engine, ok
 from .world import PATIENCE_S, Connection, World, chat, until, within, world
@@ -227,6 +229,17 @@ async def test_a_client_that_asks_on_and_reads_nothing_is_cut_off() -> None:
         with suppress(ConnectionError):
             for _ in range(MANY + 1):
                 await client.send(chat(text="x" * 20_000))
+        await until(lambda: w.gateway.clients == 0)
+
+
+async def test_a_client_that_has_asked_for_more_than_it_reads_is_cut_off() -> None:
+    # fault P7
+    limits = Limits(sweep_interval_s=0.02, send_timeout_s=0.1)
+    async with world(*[model(f"m-{number}") for number in range(3000)], limits=limits) as w:
+        client = await w.connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: w.gateway.clients == 1)
+        await client.send(b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n" * MAX_PIPELINED)  # ten megabytes of answers
         await until(lambda: w.gateway.clients == 0)
 
 
