@@ -13,8 +13,8 @@ import pytest
 from kubeai.api.k8s.objects import Pod
 from kubeai.api.k8s.resources import PODS
 from kubeai.api.model import Model
-from kubeai.controller.adapters import Keeper
-from kubeai.controller.engine_api import EngineError
+from kubeai.controller.adapters import Adapters, Keeper
+from kubeai.controller.engine_api import VLLM, EngineError
 from kubeai.kube.exec import Finished
 from kubeai.planning.adapters import Adapter
 from tests.builders import model, pod
@@ -393,3 +393,28 @@ async def test_who_no_longer_leads_does_nothing_any_more() -> None:
         keeper.look(wants(A), [replica("q")])  # the other Pod is gone, and what was begun for it ends
         await asyncio.sleep(0.1)
     assert ended == ["exec", "exec"]
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["of Models that are there", "of Models that are gone"])
+async def test_steps_have_ended_when_another_may_lead(gone: bool) -> None:
+    ended: list[str] = []
+
+    async def exec(name: str, *_: object, **__: object) -> Finished:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(1)
+            ended.append(name)
+        raise AssertionError("nobody has cancelled it")
+
+    client = FakeCluster().client()
+    client.exec = exec  # type: ignore[method-assign]
+    servers = VLLM()
+    servers.adapters = Servers().adapters  # type: ignore[method-assign]
+    adapters = Adapters(client, servers, lambda key: None, override=False)
+    async with adapters.working():
+        adapters.look(("default", "m"), wants(A), [replica("p")])
+        await asyncio.sleep(0.1)
+        if gone:
+            adapters.forget(("default", "m"))
+    assert ended == ["p"]
